@@ -68,15 +68,23 @@ class DataPlan(Section):
     source: str = Field(
         default="", description="a .npz, .npy, .csv or .parquet file, a folder of class folders, or builtin:digits"
     )
-    samples_key: str | None = Field(default=None, description="name of the samples array in a .npz file")
-    labels_key: str | None = Field(default=None, description="name of the labels array in a .npz file")
-    labels: str | None = Field(default=None, description="label column of a table, or labels file of a .npy file")
+    samples: str | None = Field(default=None, description="name of the samples array in a .npz file, where not found by name")
+    labels: str | None = Field(
+        default=None, description="label column of a table, labels array of a .npz file, or labels file of a .npy file"
+    )
     features: tuple[str, ...] | None = Field(
         default=None, description="feature columns of a table, in the model's order; all numeric ones if not given"
     )
-    groups: tuple[str, ...] = Field(default=(), description="sensitive columns, for fairness")
-    bins: dict[str, tuple[float, ...]] = Field(
-        default_factory=dict, description="edges that cut a numeric sensitive column into groups"
+    groups: tuple[str, ...] = Field(default=(), description="sensitive columns, for fairness; sex=8 is feature 8")
+    bins: dict[str, int | tuple[float, ...]] = Field(
+        default_factory=dict,
+        description="how to cut a numeric sensitive column: number of quantile bins, or inner edges",
+    )
+    missing: Literal["error", "drop"] = Field(
+        default="error", description="what a missing feature in a table does: an error, or its row is dropped"
+    )
+    scale: Literal["auto", "bytes", "none"] = Field(
+        default="auto", description="bytes: values 0-255 are mapped onto the input box; auto: so are arrays of bytes"
     )
     label_order: tuple[str | int, ...] | None = Field(
         default=None, description="the labels in the order of the model's outputs, where sorting is not that order"
