@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -45,8 +45,22 @@ class Assembly:
     title: str
 
 
-def assemble(plan: Plan) -> Assembly:
-    """Load everything the plan names.
+@dataclass(frozen=True)
+class Given:
+    """Objects handed in from Python; each takes the place of the plan's section of that name.
+
+    Data sets may have samples in the subject's units or bytes, and labels not yet matched: they are fitted like files.
+    """
+
+    classifier: Classifier | None = None
+    data: Dataset | None = None
+    reference: Dataset | None = None
+    ood: Mapping[str, Dataset] = field(default_factory=dict)
+    generator: Generator | None = None
+
+
+def assemble(plan: Plan, given: Given | None = None) -> Assembly:
+    """Load everything the plan names and nobody handed in.
 
     Raises:
         PlanError: no model or no data.
@@ -54,19 +68,30 @@ def assemble(plan: Plan) -> Assembly:
         DataError: the data cannot be used.
         InstallationError: no such device.
     """
-    _require(plan)
+    given = given or Given()
+    _require(plan, given)
     device = _device(plan.device)
-    loaded = _load(plan.data)
-    reference = None if plan.reference is None else _load(plan.reference, plan.data)
-    classifier, scaling = _classifier(plan.model, loaded, reference, device)
+    loaded = given.data or _load(plan.data)
+    reference = given.reference
+    if reference is None and plan.reference is not None:
+        reference = _load(plan.reference, plan.data)
+    classifier, scaling = given.classifier, None
+    if classifier is None:
+        classifier, scaling = _classifier(plan.model, loaded, reference, device)
     everything = _fit(loaded, plan.data, classifier, scaling)
     used = _limited(everything, plan.data.limit, plan.seed)
     predictions = accept(classifier, used)
-    fitted_reference = None if reference is None else _fit(reference, plan.reference or plan.data, classifier, scaling)
-    if fitted_reference is not None and plan.reference is not None:
-        fitted_reference = _limited(fitted_reference, plan.reference.limit, plan.seed)
-    ood = {name: _ood(settings, classifier, scaling, plan.seed) for name, settings in plan.ood.items()}
-    generator = None if plan.generator is None else _generator(plan.generator, device)
+    fitted_reference = None
+    if reference is not None:
+        section = plan.reference or DataPlan()
+        fitted_reference = _limited(_fit(reference, section, classifier, scaling), section.limit, plan.seed)
+    ood = {
+        name: _ood(plan.ood.get(name, OodPlan()), given.ood.get(name), classifier, scaling, plan.seed)
+        for name in [*plan.ood, *(name for name in given.ood if name not in plan.ood)]
+    }
+    generator = given.generator
+    if generator is None and plan.generator is not None:
+        generator = _generator(plan.generator, device)
     context = Context(
         classifier=classifier,
         data=used,
@@ -95,9 +120,9 @@ def assemble(plan: Plan) -> Assembly:
     )
 
 
-def _require(plan: Plan) -> None:
-    for what, section in (("model", plan.model), ("data", plan.data)):
-        if not section.source:
+def _require(plan: Plan, given: Given) -> None:
+    for what, section, handed in (("model", plan.model, given.classifier), ("data", plan.data, given.data)):
+        if not section.source and handed is None:
             raise PlanError(
                 f"the plan names no {what}",
                 wanted=f"{what}.source in the plan, or --{what}",
@@ -219,8 +244,11 @@ def _scaled(dataset: Dataset, scaling: _Scaling | None) -> Dataset:
     return replace(dataset, samples=((dataset.samples - scaling.low) / width).astype(np.float32))
 
 
-def _ood(plan: OodPlan, classifier: Classifier, scaling: _Scaling | None, seed: int) -> Dataset:
-    return _limited(fit_to_box(_scaled(_load(plan), scaling), classifier), plan.limit, seed)
+def _ood(
+    plan: OodPlan, handed: Dataset | None, classifier: Classifier, scaling: _Scaling | None, seed: int
+) -> Dataset:
+    loaded = _load(plan) if handed is None else handed
+    return _limited(fit_to_box(_scaled(loaded, scaling), classifier), plan.limit, seed)
 
 
 def _limited(dataset: Dataset, limit: int | None, seed: int) -> Dataset:

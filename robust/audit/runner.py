@@ -18,7 +18,7 @@ from typing import Any, Literal
 import torch
 
 import robust
-from robust.audit.assemble import Assembly, assemble
+from robust.audit.assemble import Assembly, Given, assemble
 from robust.audit.catalogue import CHECKS
 from robust.audit.check import Check, CheckSettings, Context, NotApplicableError, NotAssessedError, Results, Shard
 from robust.audit.gate import apply_thresholds, gate
@@ -54,11 +54,14 @@ class Event:
 Watcher = Callable[[Event], None]
 
 
-def run_audit(resolved: ResolvedPlan, *, command: str = "", watch: Watcher | None = None) -> AuditRecord:
+def run_audit(
+    resolved: ResolvedPlan, *, given: Given | None = None, command: str = "", watch: Watcher | None = None
+) -> AuditRecord:
     """Run a plan to its record, and write ``record.json`` into the run directory.
 
     Args:
         resolved: from ``resolve_plan``.
+        given: objects that take the place of the plan's sections.
         command: what reproduces it, for the report.
         watch: called with progress.
 
@@ -73,7 +76,7 @@ def run_audit(resolved: ResolvedPlan, *, command: str = "", watch: Watcher | Non
     if plan.threads is not None:
         torch.set_num_threads(plan.threads)
     watch(Event("loading", "", text="loading the model and the data"))
-    assembly = assemble(plan)
+    assembly = assemble(plan, given)
     with ShardStore(assembly.context.directory) as store:
         run = _Run(resolved, assembly, store, watch)
         checks = tuple(run.run_check(check) for check in CHECKS if plan.settings(check.name).enabled)
