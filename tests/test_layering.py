@@ -20,7 +20,7 @@ NOUNS = {
 }
 MEASURES = {"robust.calibration", "robust.ood", "robust.fairness", "robust.generation", "robust.explanation"}
 MAY_IMPORT: dict[str, set[str]] = {
-    **{noun: NOUNS for noun in NOUNS},
+    **dict.fromkeys(NOUNS, NOUNS),
     "robust.errors": set(),
     "robust.record": {"robust.errors"},
     "robust.statistics": {"robust.errors", "robust.record"},
@@ -31,9 +31,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "robust.cli": NOUNS | {"robust.audit", "reports"},
     "reports": {"robust.record", "robust.errors"},
 }
-FILES = sorted(
-    path for room in ("robust", "attacks", "verifiers", "reports") for path in (ROOT / room).rglob("*.py")
-)
+FILES = sorted(path for room in ("robust", "attacks", "verifiers", "reports") for path in (ROOT / room).rglob("*.py"))
 
 
 def room_of(module: str) -> str:

@@ -244,9 +244,7 @@ def _scaled(dataset: Dataset, scaling: _Scaling | None) -> Dataset:
     return replace(dataset, samples=((dataset.samples - scaling.low) / width).astype(np.float32))
 
 
-def _ood(
-    plan: OodPlan, handed: Dataset | None, classifier: Classifier, scaling: _Scaling | None, seed: int
-) -> Dataset:
+def _ood(plan: OodPlan, handed: Dataset | None, classifier: Classifier, scaling: _Scaling | None, seed: int) -> Dataset:
     loaded = _load(plan) if handed is None else handed
     return _limited(fit_to_box(_scaled(loaded, scaling), classifier), plan.limit, seed)
 

@@ -17,7 +17,9 @@ def describe(resolved: ResolvedPlan) -> list[str]:
     """
     plan = resolved.plan
     assembly = assemble(plan)
-    lines = [f"plan: {resolved.file or 'command line only'}; seed {plan.seed}; device {plan.device}; output {plan.output}"]
+    lines = [
+        f"plan: {resolved.file or 'command line only'}; seed {plan.seed}; device {plan.device}; output {plan.output}"
+    ]
     lines += [f"{subject.role}: {subject.name} ({subject.format}, {subject.source})" for subject in assembly.subjects]
     lines += [f"{data.role} data: {data.name}, {data.used} of {data.samples} samples" for data in assembly.data]
     lines.append("")

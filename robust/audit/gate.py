@@ -154,7 +154,10 @@ def _judge_range(low: float, high: float, where: str, rule: ThresholdRule) -> tu
         return Outcome.PASS, f"the whole {where} {found} is {wanted}"
     if high < minimum or low > maximum:
         return Outcome.FAIL, f"the whole {where} {found} misses {wanted}"
-    return Outcome.INCONCLUSIVE, f"the {where} {found} contains the threshold ({wanted}): more samples or tighter bounds"
+    return (
+        Outcome.INCONCLUSIVE,
+        f"the {where} {found} contains the threshold ({wanted}): more samples or tighter bounds",
+    )
 
 
 def _unanswered(check: str, findings: Sequence[Finding], rule: ThresholdRule, level: GateLevel) -> Finding:

@@ -30,7 +30,8 @@ class ModelPlan(Section):
     name: str | None = Field(default=None, description="name in the report; the file's name if not given")
     trust: bool = Field(default=False, description="allow formats that can run code when loaded (.pt2, TorchScript)")
     input_shape: tuple[int, ...] | None = Field(
-        default=None, description="shape of one sample, for example [1, 28, 28]; read from the model or data if not given"
+        default=None,
+        description="shape of one sample, for example [1, 28, 28]; read from the model or data if not given",
     )
     input_box: tuple[Numbers, Numbers] | None = Field(
         default=None,
@@ -68,7 +69,9 @@ class DataPlan(Section):
     source: str = Field(
         default="", description="a .npz, .npy, .csv or .parquet file, a folder of class folders, or builtin:digits"
     )
-    samples: str | None = Field(default=None, description="name of the samples array in a .npz file, where not found by name")
+    samples: str | None = Field(
+        default=None, description="name of the samples array in a .npz file, where not found by name"
+    )
     labels: str | None = Field(
         default=None, description="label column of a table, labels array of a .npz file, or labels file of a .npy file"
     )

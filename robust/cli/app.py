@@ -14,6 +14,7 @@ status meaning
 from __future__ import annotations
 
 import sys
+import traceback
 from typing import Annotated
 
 import typer
@@ -61,5 +62,8 @@ def main() -> None:
         typer.echo(f"error: {error}", err=True)
         sys.exit(EXIT_CANNOT_RUN)
     except KeyboardInterrupt:
-        typer.echo("interrupted: finished work is kept; the same command continues where it stopped", err=True)
         sys.exit(EXIT_INTERRUPTED)
+    except Exception:
+        traceback.print_exc()
+        typer.echo("error: this is a fault of robust-audit, not of your model or data; please report it", err=True)
+        sys.exit(EXIT_CANNOT_RUN)

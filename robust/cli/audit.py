@@ -31,6 +31,8 @@ from robust.cli.options import (
 if TYPE_CHECKING:
     from robust.audit.plan_layers import ResolvedPlan
 
+EXIT_INTERRUPTED = 130
+
 
 def audit(
     plan: PlanFile = None,
@@ -83,12 +85,15 @@ def audit(
 
 def _run(resolved: ResolvedPlan, quiet: bool) -> int:
     from reports import console_report, write_reports
-
     from robust.audit.runner import run_audit
     from robust.cli.progress import watcher
 
-    with watcher(quiet) as watch:
-        record = run_audit(resolved, command=_reproduce(), watch=watch)
+    try:
+        with watcher(quiet) as watch:
+            record = run_audit(resolved, command=_reproduce(), watch=watch)
+    except KeyboardInterrupt:
+        typer.echo("interrupted: finished work is kept; the same command continues where it stopped", err=True)
+        raise typer.Exit(EXIT_INTERRUPTED) from None
     directory = Path(resolved.plan.output)
     paths = write_reports(record, directory, resolved.plan.formats)
     console_report.print_summary(record, paths)

@@ -50,7 +50,9 @@ def doctor() -> None:
     for name, use in OPTIONAL.items():
         typer.echo(f"  {'ok  ' if _version(name) else '-   '} {name} {_version(name) or 'not installed'} ({use})")
     browser = next((found for name in ("chromium", "google-chrome") if (found := shutil.which(name))), None)
-    typer.echo(f"  {'ok  ' if browser else '-   '} browser {browser or 'not found'} (accessibility tests of the report)")
+    typer.echo(
+        f"  {'ok  ' if browser else '-   '} browser {browser or 'not found'} (accessibility tests of the report)"
+    )
     healthy &= _say_device()
     if not healthy:
         typer.echo("something needed is missing: see the lines marked BAD", err=True)

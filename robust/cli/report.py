@@ -21,7 +21,6 @@ def report(
 ) -> None:
     """Render a record as HTML, JSON, JUnit XML and Markdown, without running anything."""
     from reports import console_report, write_reports
-
     from robust.errors import UsageError
     from robust.record import AuditRecord
 
