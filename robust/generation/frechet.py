@@ -90,7 +90,8 @@ def _fit(features: Tensor) -> tuple[Tensor, Tensor]:
 
 def _root(covariance: Tensor) -> Tensor:
     values, vectors = torch.linalg.eigh(covariance.to(torch.float64))
-    return values.clamp_min(0.0).sqrt().unsqueeze(1) * vectors.T
+    root: Tensor = values.clamp_min(0.0).sqrt().unsqueeze(1) * vectors.T
+    return root
 
 
 def _distance(mean: Tensor, root: Tensor, other_mean: Tensor, other_root: Tensor) -> float:
