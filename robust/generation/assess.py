@@ -46,7 +46,7 @@ class Assessment:
     Attributes:
         generated: samples.
         frechet: squared Frechet distance to the held-out samples.
-        frechet_interval: of it, at these sample sizes.
+        frechet_interval: of it, at these sample sizes; None for controls.
         manifold: precision, recall, density, coverage.
         diversity: per class.
         asked: samples per class that was asked for; None if unconditional.
@@ -58,7 +58,7 @@ class Assessment:
 
     generated: int
     frechet: float
-    frechet_interval: Interval
+    frechet_interval: Interval | None
     manifold: ManifoldScores
     diversity: tuple[ClassDiversity, ...]
     asked: tuple[int, ...] | None
@@ -71,18 +71,20 @@ class Assessment:
 def assess(
     samples: Tensor,
     asked: NDArray[np.int64] | None,
+    judged: NDArray[np.int64],
     real: RealSide,
     copying: CopyAssessment | None,
-    rng: np.random.Generator,
+    rng: np.random.Generator | None,
 ) -> Assessment:
     """Measure samples ``[n, *shape]`` in the box against the real side.
 
     Args:
         samples: generated.
         asked: classes asked for ``[n]``, or None if unconditional (then the judge names the classes).
+        judged: classes as the judge sees them ``[n]``, see ``judged_classes``.
         real: the real side.
         copying: the copy test, see ``copy_test``.
-        rng: for the groups of the jackknife.
+        rng: for the jackknife of the Frechet distance; None to leave its interval out.
 
     Raises:
         DataShapeError: fewer than 20 samples on a side.
@@ -90,13 +92,12 @@ def assess(
     features = real.feature_map(samples)
     inputs = real.scaled(samples).to("cpu", torch.float64).numpy()
     classes = len(real.bench.names)
-    judged = real.bench.judge(inputs)
     labels = judged if asked is None else asked
     agreed = None if asked is None else np.bincount(asked[judged == asked], minlength=classes)
     return Assessment(
         generated=len(samples),
         frechet=frechet_distance(features, real.target_features),
-        frechet_interval=frechet_interval(features, real.target_features, rng),
+        frechet_interval=None if rng is None else frechet_interval(features, real.target_features, rng),
         manifold=manifold_scores(features, real.target_features),
         diversity=tuple(class_diversity(features, labels, real.target_features, real.target_labels)),
         asked=None if asked is None else tuple(np.bincount(asked, minlength=classes).tolist()),
@@ -110,19 +111,22 @@ def assess(
     )
 
 
+def judged_classes(samples: Tensor, real: RealSide) -> NDArray[np.int64]:
+    """Classes int64 ``[n]`` of samples ``[n, *shape]`` as the judge sees them."""
+    return real.bench.judge(real.scaled(samples).to("cpu", torch.float64).numpy())
+
+
 def copy_test(
-    samples: Tensor, asked: NDArray[np.int64] | None, real: RealSide, quantile: float
+    samples: Tensor, labels: NDArray[np.int64], real: RealSide, quantile: float
 ) -> tuple[CopyAssessment, Tensor, Tensor] | None:
-    """The copy test of samples ``[n, *shape]``; None without training data.
+    """The copy test of samples ``[n, *shape]`` of classes ``[n]`` (asked for or judged); None without training data.
 
     Beside it the distances ``[n]`` (box units) to the nearest training samples and their row numbers ``[n]``.
     """
     ground = real.copy_ground
     if ground is None:
         return None
-    flat = real.scaled(samples)
-    distances, rows = (found[:, 0] for found in nearest(flat, ground.training))
-    labels = real.bench.judge(flat.to("cpu", torch.float64).numpy()) if asked is None else asked
+    distances, rows = (found[:, 0] for found in nearest(real.scaled(samples), ground.training))
     known = distances.cpu().numpy()
     result = _compare(known, rows, labels, ground.held_out, real.target_labels, ground, quantile)
     return result, distances, rows
@@ -152,7 +156,7 @@ def _compare(
     quantile: float,
 ) -> CopyAssessment:
     scores = copying_scores(distances, labels, held_out, held_out_labels)
-    real_ones = authentic(torch.from_numpy(distances).to(rows.device), rows, ground.gaps)
+    real_ones = authentic(torch.from_numpy(distances).to(rows.device), rows, ground.training)
     return CopyAssessment(
         copies=count_copies(distances, held_out, quantile=quantile),
         authentic=int(real_ones.sum()),

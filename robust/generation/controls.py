@@ -37,7 +37,11 @@ def one_per_class(
 def mode_dropper(
     real: Tensor, labels: NDArray[np.int64], count: int, rng: np.random.Generator
 ) -> tuple[Tensor, NDArray[np.int64]]:
-    """Real samples drawn with replacement, but never of the commonest class."""
-    kept = np.flatnonzero(labels != np.bincount(labels).argmax())
+    """Real samples drawn with replacement, but never of the commonest classes, which hold half of the data or more."""
+    counts = np.bincount(labels)
+    order = [int(label) for label in np.argsort(-counts, kind="stable") if counts[label]]
+    before = np.cumsum([0, *counts[order][:-1]])
+    rare = [label for label, mass in zip(order, before, strict=True) if mass >= len(labels) / 2] or order[-1:]
+    kept = np.flatnonzero(np.isin(labels, rare))
     rows = kept[rng.integers(len(kept), size=count)]
     return real[torch.from_numpy(rows).to(real.device)], labels[rows]

@@ -11,11 +11,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from robust.errors import DataShapeError
-from robust.generation.neighbours import nearest
+from robust.generation.neighbours import nearest_fellows
 from robust.record import Interval
 from robust.statistics import newcombe_difference, wilson
 
@@ -77,17 +78,13 @@ def count_copies(distances: NDArray[np.float64], held_out: NDArray[np.float64], 
     return Copies(near, len(distances), threshold, real_near, len(held_out))
 
 
-def authentic(distances: Tensor, neighbours: Tensor, training_gaps: Tensor) -> Tensor:
+def authentic(distances: Tensor, neighbours: Tensor, training: Tensor) -> Tensor:
     """Bool ``[n]``: farther from the nearest training sample than that is from its nearest fellow.
 
     Args:
         distances: to the nearest training sample ``[n]``.
         neighbours: which one ``[n]``.
-        training_gaps: from each training sample to its nearest fellow ``[m]``, see ``training_gaps``.
+        training: training samples ``[m, d]``.
     """
-    return distances > training_gaps[neighbours]
-
-
-def training_gaps(training: Tensor) -> Tensor:
-    """Distance of each training sample ``[m, d]`` to its nearest fellow, ``[m]``; 0 where there is a duplicate."""
-    return nearest(training, training, within=True)[0][:, 0]
+    used, place = torch.unique(neighbours, return_inverse=True)
+    return distances > nearest_fellows(training, rows=used)[place, 0]

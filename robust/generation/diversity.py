@@ -3,7 +3,8 @@
 Mean pairwise distance of generated samples of a class over that of real ones. 1: as varied as reality. 0: one image
 per class, which class agreement rewards and this must not (the collapse that Hou et al. 2022, ADC-GAN, find in AC-GAN).
 The mean pairwise distance is a U-statistic of degree two; its variance is the leave-one-out jackknife's in closed form
-(Arvesen 1969), and the ratio's interval is built on logarithms by the delta method.
+(Arvesen 1969), and the ratio's interval is built on logarithms by the delta method, with Student's t
+for the smaller of the two sets.
 """
 
 from __future__ import annotations
@@ -83,11 +84,12 @@ def class_diversity(
                 measured.append((label, mean / real_mean, error, mean, real_error / real_mean, len(mine), len(theirs)))
     if not measured:
         return []
-    z = float(stats.norm.ppf(1 - (1 - level) / 2 / len(measured)))
+    tail = (1 - level) / 2 / len(measured)
     method = f"jackknife of both sets, Bonferroni over {len(measured)} classes"
     found = []
     for label, ratio, error, mean, real_relative, count, real_count in measured:
-        spread = math.exp(z * math.hypot(error / mean, real_relative)) if mean > 1e-9 else 1.0
+        quantile = float(stats.t.isf(tail, min(count, real_count) - 1))
+        spread = math.exp(quantile * math.hypot(error / mean, real_relative)) if mean > 1e-9 else 1.0
         interval = Interval(low=ratio / spread, high=ratio * spread, level=level, method=method)
         found.append(ClassDiversity(label, ratio, interval, count, real_count))
     return found

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from robust.generation.neighbours import nearest, squared_distance_blocks
+from robust.generation.neighbours import nearest_fellows, squared_distance_blocks
 
 
 @dataclass(frozen=True)
@@ -57,8 +57,8 @@ def manifold_scores(generated: Tensor, real: Tensor, *, k: int = 5) -> ManifoldS
     Raises:
         DataShapeError: a set has no more than ``k`` rows, or the widths differ.
     """
-    real_radius = nearest(real, real, k=k, within=True)[0][:, -1].square()
-    generated_radius = nearest(generated, generated, k=k, within=True)[0][:, -1].square()
+    real_radius = nearest_fellows(real, k=k)[:, -1].square()
+    generated_radius = nearest_fellows(generated, k=k)[:, -1].square()
     inside_real, balls = 0, 0
     recalled = torch.zeros(len(real), dtype=torch.bool, device=real.device)
     closest = torch.full((len(real),), torch.inf, dtype=torch.float64, device=real.device)

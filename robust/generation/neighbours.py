@@ -38,14 +38,14 @@ def squared_distance_blocks(queries: Tensor, base: Tensor) -> Iterator[tuple[int
         yield start, squares.clamp_min(0.0)
 
 
-def nearest(queries: Tensor, base: Tensor, *, k: int = 1, within: bool = False) -> tuple[Tensor, Tensor]:
+def nearest(queries: Tensor, base: Tensor, *, k: int = 1, own: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """The ``k`` nearest rows of ``base`` for each query, nearest first.
 
     Args:
         queries: ``[n, d]``.
         base: ``[m, d]``.
         k: how many.
-        within: queries are the base itself, and a row is not its own neighbour.
+        own: the queries are rows of the base, namely these ``[n]``, and a row is not its own neighbour.
 
     Returns:
         Distances float64 ``[n, k]`` (recomputed from differences, so that equal rows are at exactly 0) and row numbers
@@ -54,20 +54,26 @@ def nearest(queries: Tensor, base: Tensor, *, k: int = 1, within: bool = False) 
     Raises:
         DataShapeError: fewer than ``k`` candidates.
     """
-    candidates = len(base) - int(within)
+    candidates = len(base) - int(own is not None)
     if candidates < k:
         raise DataShapeError("too few samples to look for neighbours among", wanted=f"at least {k}", got=candidates)
     found = []
     for start, squares in squared_distance_blocks(queries, base):
-        if within:
+        if own is not None:
             here = torch.arange(len(squares), device=squares.device)
-            squares[here, here + start] = torch.inf
+            squares[here, own[start : start + len(squares)]] = torch.inf
         found.append(squares.topk(k, dim=1, largest=False, sorted=True).indices)
     rows = torch.cat(found)
     exact = torch.stack(
         [(queries.to(torch.float64) - base[rows[:, i]].to(torch.float64)).norm(dim=1) for i in range(k)], 1
     )
     return exact, rows
+
+
+def nearest_fellows(values: Tensor, *, k: int = 1, rows: Tensor | None = None) -> Tensor:
+    """Distances ``[n, k]`` of rows of ``[m, d]`` to the ``k`` nearest other rows; of all rows, or of those named."""
+    own = torch.arange(len(values), device=values.device) if rows is None else rows
+    return nearest(values[own], values, k=k, own=own)[0]
 
 
 def require_table(values: Tensor, name: str, *, width: int | None = None, rows: int = 1) -> None:

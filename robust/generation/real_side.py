@@ -12,7 +12,6 @@ from torch import Tensor
 
 from robust.data.dataset import Dataset
 from robust.errors import DataShapeError
-from robust.generation.copies import training_gaps
 from robust.generation.judge import Judge, fit_judge
 from robust.generation.neighbours import nearest
 from robust.properties.input_sets import Box
@@ -50,7 +49,6 @@ class CopyGround:
     """Distances of the copy test, in box units: inputs scaled to [0, 1] and flattened."""
 
     training: Tensor
-    gaps: Tensor
     held_out: NDArray[np.float64]
     held_out_neighbours: Tensor
 
@@ -134,7 +132,7 @@ def real_side(
     ground = None
     if reference is not None:
         distances, rows = nearest(target_flat, known_flat)
-        ground = CopyGround(known_flat, training_gaps(known_flat), _array(distances[:, 0]), rows[:, 0])
+        ground = CopyGround(known_flat, _array(distances[:, 0]), rows[:, 0])
     return RealSide(
         box=box,
         known=known_samples,

@@ -15,7 +15,14 @@ from robust.audit.check import Check, CheckSettings, Context, NotAssessedError, 
 from robust.audit.checks.generation_controls import control_findings
 from robust.audit.checks.generation_findings import Report, findings
 from robust.errors import ModelShapeError
-from robust.generation.assess import Assessment, CopyAssessment, assess, copy_test, held_out_copy_test
+from robust.generation.assess import (
+    Assessment,
+    CopyAssessment,
+    assess,
+    copy_test,
+    held_out_copy_test,
+    judged_classes,
+)
 from robust.generation.controls import memoriser, mode_dropper, one_per_class
 from robust.generation.real_side import RealSide, real_side
 from robust.generation.sampling import class_quota, draw, fit_into_box
@@ -96,14 +103,15 @@ class GenerationCheck(Check):
         if source == "generator":
             samples, asked, payload["outside"] = _generated(generator, settings, context, real, rng)
         else:
-            samples, labels = _planted(source, settings, context, real, rng)
-            asked = labels if generator.conditions else None
-        copying, neighbours = self._copying(source, samples, asked, real, settings, rng)
-        measured = assess(samples, asked, real, copying, rng)
+            samples, named = _planted(source, settings, context, real, rng)
+            asked = named if generator.conditions else None
+        judged = judged_classes(samples, real)
+        labels = judged if asked is None else asked
+        copying, neighbours = self._copying(source, samples, labels, real, settings, rng)
+        measured = assess(samples, asked, judged, real, copying, rng if source in ("generator", "real") else None)
         payload["assessment"] = _ASSESSMENT.dump_python(measured, mode="json")
         if source == "generator":
-            judged = real.bench.judge(real.scaled(samples).to("cpu", torch.float64).numpy())
-            payload |= _gallery(samples, judged if asked is None else asked, real, settings)
+            payload |= _gallery(samples, labels, real, settings)
             if neighbours is not None:
                 payload |= _pairs(samples, *neighbours, real, settings)
         return payload
@@ -149,14 +157,14 @@ class GenerationCheck(Check):
     def _copying(
         source: str,
         samples: Tensor,
-        asked: NDArray[np.int64] | None,
+        labels: NDArray[np.int64],
         real: RealSide,
         settings: GenerationSettings,
         rng: np.random.Generator,
     ) -> tuple[CopyAssessment | None, tuple[Tensor, Tensor] | None]:
         if source == "real":
             return held_out_copy_test(real, settings.copy_quantile, rng), None
-        tested = copy_test(samples, asked, real, settings.copy_quantile)
+        tested = copy_test(samples, labels, real, settings.copy_quantile)
         return (None, None) if tested is None else (tested[0], tested[1:])
 
 
@@ -186,6 +194,8 @@ def _check_fit(generator: Generator, context: Context) -> None:
         raise NotAssessedError(
             "too few real samples to hold generated ones against", wanted=2 * FEWEST, got=len(context.data)
         )
+    if context.reference is not None and len(context.reference) < FEWEST:
+        raise NotAssessedError("too few training samples to judge by", wanted=FEWEST, got=len(context.reference))
     if len(np.unique(context.data.labels)) < 2:
         raise NotAssessedError("the real samples are all of one class", wanted="at least 2 classes", got=1)
 

@@ -45,6 +45,8 @@ def _copy_control(metric: str, title: str, report: Report, source: str, *, wante
         f"{copies.copies} of {copies.count} of these samples count as copies, of the real held-out samples "
         f"{copies.held_out_copies} of {copies.held_out}; caught means an excess clearly above {EXCESS:.0%}."
     )
+    if copies.threshold == 0.0:
+        reason += " Some real held-out samples are equal to training samples: is the evaluation data held out?"
     return _control(metric, title, copies.share, copies.interval, copies.count, copies.found is wanted, reason)
 
 
@@ -83,13 +85,13 @@ def _wrong_class(report: Report) -> Finding:
 
 
 def _mode_dropper(report: Report) -> Finding:
-    title = "A generator that never makes the commonest class is caught by the balance test"
+    title = "A generator that never makes the commonest classes (half of the data) is caught by the balance test"
     bench, measured = report.real.bench, report.measured["mode dropper"]
     if not bench.competent:
         return _missing("mode_dropper_caught", title, incompetent(bench))
     result = balance(np.array(measured.judged), bench.real_counts)
-    reason = f"Largest difference of a share {result.gap:.3f}, p = {result.p_value:.2g}; wanted clearly above 0."
-    good = result.interval.low > 0
+    reason = f"Largest difference of a share {result.gap:.3f}, p = {result.p_value:.2g}; wanted p below 0.001."
+    good = result.p_value < 0.001
     return _control("mode_dropper_caught", title, result.gap, result.interval, measured.generated, good, reason)
 
 

@@ -112,7 +112,7 @@ def copying_table(tested: CopyAssessment, control: CopyAssessment | None, names:
 def agreement_bars(asked: NDArray[np.int64], agreed: NDArray[np.int64], names: Sequence[str]) -> BarPlot:
     """Agreement per class asked for, with Wilson intervals."""
     series = []
-    for label in np.flatnonzero(asked):
+    for label in map(int, np.flatnonzero(asked)):
         interval = wilson(int(agreed[label]), int(asked[label]))
         value = float(agreed[label] / asked[label])
         series.append(Series(label=str(names[label]), value=value, low=interval.low, high=interval.high))
