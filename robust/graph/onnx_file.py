@@ -88,7 +88,7 @@ def read_onnx(path: str | Path) -> OnnxFile:
 
 def _parse(path: Path) -> Any:
     import onnx
-    from google.protobuf.message import DecodeError
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped,unused-ignore]
     from onnx.external_data_helper import load_external_data_for_model
 
     wanted = "a whole ONNX file"

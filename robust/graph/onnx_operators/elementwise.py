@@ -56,7 +56,8 @@ def _prelu(node: Node, x: Tensor, slope: Tensor) -> Tensor:
 
 def _selu(node: Node, x: Tensor) -> Tensor:
     alpha, gamma = node.get("alpha", 1.67326319217681884765625), node.get("gamma", 1.05070102214813232421875)
-    return gamma * F.elu(x, alpha)
+    answer: Tensor = gamma * F.elu(x, alpha)
+    return answer
 
 
 def _hard_sigmoid(node: Node, x: Tensor) -> Tensor:

@@ -105,7 +105,7 @@ def _gather_elements(node: Node, x: Tensor, indices: Tensor) -> Tensor:
 
 
 def _expand(node: Node, x: Tensor, shape: Any) -> Tensor:
-    return x.expand(torch.broadcast_shapes(x.shape, tuple(_ints(shape))))
+    return x.expand(np.broadcast_shapes(tuple(x.shape), tuple(_ints(shape))))
 
 
 def _tile(node: Node, x: Tensor, repeats: Any) -> Tensor:
