@@ -23,7 +23,7 @@ def draw_curves(plot: CurvePlot, anchor: str) -> Markup:
     """One ``<svg>``.
 
     Args:
-        plot: what to draw. Attack and certificate curves are drawn as steps (see ``reports.sandwich``).
+        plot: what to draw. Certificates, and attacks beside them, are drawn as steps (see ``reports.sandwich``).
         anchor: an id that is unique on the page.
     """
     curves = [curve for curve in plot.curves if points(curve)]
@@ -40,9 +40,9 @@ def draw_curves(plot: CurvePlot, anchor: str) -> Markup:
         parts.append(tag("text", "no points", x=(LEFT + RIGHT) / 2, y=(TOP + BOTTOM) / 2, class_="label empty"))
     styles = curve_styles(plot.curves)
     drawn = [(curve, style) for curve, style in zip(plot.curves, styles, strict=True) if points(curve)]
-    parts += [_band(curve, style, x, y) for curve, style in drawn if not (sandwich and _is_side(curve))]
+    parts += [_band(curve, style, x, y) for curve, style in drawn if not _is_stepped(curve, sandwich)]
     for index, (curve, style) in enumerate(drawn):
-        parts += _curve(curve, style, index, x, y, whiskers=sandwich and _is_side(curve))
+        parts += _curve(curve, style, index, x, y, stepped=_is_stepped(curve, sandwich))
     return picture(
         parts, width=WIDTH, height=HEIGHT, anchor=anchor, title=one_line(plot.title), description=describe(plot),
         class_="plot",
@@ -63,7 +63,7 @@ def curve_styles(curves: Sequence[Curve]) -> list[str]:
     return styles
 
 
-def legend(plot: CurvePlot) -> list[tuple[Markup, str]]:
+def legend(plot: CurvePlot, anchor: str) -> list[tuple[Markup, str]]:
     """Swatch and words per curve, then per region of a sandwich."""
     entries = []
     for index, (curve, style) in enumerate(zip(plot.curves, curve_styles(plot.curves), strict=True)):
@@ -77,7 +77,8 @@ def legend(plot: CurvePlot) -> list[tuple[Markup, str]]:
             ("broken", "broken: an attack succeeded, or the answer was wrong to begin with"),
         ):
             box = tag("rect", x=0, y=0, width=28, height=14, class_=f"region {region}")
-            entries.append((_swatch([box]), words))
+            hatch = tag("rect", x=0, y=0, width=28, height=14, fill=f"url(#{anchor}-{region})")
+            entries.append((_swatch([box] if region == "proved" else [box, hatch]), words))
     return entries
 
 
@@ -111,8 +112,9 @@ def describe(plot: CurvePlot) -> str:
     return " ".join(texts)
 
 
-def _is_side(curve: Curve) -> bool:
-    return curve.role in {"attack", "certificate"}
+def _is_stepped(curve: Curve, sandwich: bool) -> bool:
+    """Between its points a straight certificate would claim too much; a straight attack curve claims too little."""
+    return curve.role == "certificate" or (sandwich and curve.role == "attack")
 
 
 def _is_marked(curve: Curve) -> bool:
@@ -176,11 +178,11 @@ def _band(curve: Curve, style: str, x: LinearScale, y: LinearScale) -> Markup:
     return tag("path", d=path(upper + lower, closed=True), class_=f"band {style}") if triples else Markup("")
 
 
-def _curve(curve: Curve, style: str, index: int, x: LinearScale, y: LinearScale, *, whiskers: bool) -> list[Markup]:
+def _curve(curve: Curve, style: str, index: int, x: LinearScale, y: LinearScale, *, stepped: bool) -> list[Markup]:
     pairs = points(curve)
-    corners = [(x(a), y(b)) for a, b in step_line(pairs, curve.role)]
+    corners = [(x(a), y(b)) for a, b in (step_line(pairs, curve.role) if stepped else pairs)]
     parts = [tag("path", d=path(corners), class_=f"curve {style}")]
-    if whiskers and curve.band is not None:
+    if stepped and curve.band is not None:
         for at, low, high in zip(curve.x, curve.band.low, curve.band.high, strict=False):
             parts.append(line((x(at), y(low)), (x(at), y(high)), f"whisker {style}"))
     if _is_marked(curve):

@@ -51,7 +51,7 @@ def _environment() -> jinja2.Environment:
     )
     environment.filters.update(
         cell=_cell, is_number=_is_number, one_line=one_line, percent=number_format.percent,
-        duration=number_format.duration, level=number_format.level_text,
+        duration=number_format.duration, moment=number_format.moment, level=number_format.level_text,
     )  # fmt: skip
     environment.tests["png"] = is_png
     environment.globals.update(shown_size=shown_size, State=State)

@@ -41,6 +41,12 @@ class FindingView:
         return "" if found.interval is None else number_format.interval_text(found.interval, found.unit)
 
     @property
+    def reason(self) -> str:
+        """The finding's reason; for a void one, why it may not be relied on comes first."""
+        void = "Not to be relied on: its check stopped, or a control of its check failed. "
+        return (void if self.state is State.VOID else "") + self.finding.reason
+
+    @property
     def threshold(self) -> str:
         """What was wanted, or empty."""
         return number_format.threshold_text(self.finding.threshold, self.finding.unit)
@@ -171,7 +177,7 @@ def _evidence_view(finding: Finding, evidence: Evidence, anchor: str) -> Evidenc
     if isinstance(evidence, CurvePlot):
         return EvidenceView(
             evidence, anchor, finding, svg=curve_plot.draw_curves(evidence, anchor),
-            legend=tuple(curve_plot.legend(evidence)), warnings=tuple(curve_plot.warnings(evidence)),
+            legend=tuple(curve_plot.legend(evidence, anchor)), warnings=tuple(curve_plot.warnings(evidence)),
             numbers=_curve_table(evidence),
         )  # fmt: skip
     if isinstance(evidence, BarPlot):
@@ -205,14 +211,15 @@ def _items(record: AuditRecord, checks: tuple[CheckView, ...]) -> dict[str, tupl
         for check in checks
     }
     listed = {
-        State.FAILED: (record.gate.failures, {State.FAILED, State.STOPPED}),
-        State.UNDECIDED: (record.gate.undecided, {State.UNDECIDED, State.VOID}),
+        State.FAILED: (record.gate.failures, {State.FAILED}),
+        State.UNDECIDED: (record.gate.undecided, {State.UNDECIDED, State.VOID, State.STOPPED}),
         State.WARNED: (record.gate.warnings, {State.WARNED}),
     }
     result: dict[str, tuple[Item, ...]] = {}
     taken: set[str] = set()
+    of_gate = {name for names, _ in listed.values() for name in names}
     for state, (names, states) in listed.items():
-        also = [name for name, item in known.items() if item.state in states and not _is_whole(name, checks, state)]
+        also = [name for name, item in known.items() if item.state in states and name not in of_gate and not _repeats(name, checks)]
         every = [name for name in dict.fromkeys([*names, *also]) if name not in taken]
         taken.update(every)
         result[state.css] = tuple(known.get(name, Item(one_line(name), "", state)) for name in every)
@@ -224,11 +231,11 @@ def _items(record: AuditRecord, checks: tuple[CheckView, ...]) -> dict[str, tupl
     return result
 
 
-def _is_whole(name: str, checks: tuple[CheckView, ...], state: State) -> bool:
+def _repeats(name: str, checks: tuple[CheckView, ...]) -> bool:
     """A check's own word repeats those of its findings, except where it stopped."""
     return any(check.check.name == name and check.state is not State.STOPPED for check in checks)
 
 
 def _finding_item(view: FindingView) -> Item:
     found = view.finding
-    return Item(found.title, view.anchor, view.state, number_format.value_text(found), found.reason)
+    return Item(found.title, view.anchor, view.state, number_format.value_text(found), view.reason)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from datetime import datetime
 
 from robust.record import Finding, Interval, Threshold
 
 MINUS = "\N{MINUS SIGN}"
 DASH = "–"
+EXACT = 1e-12
+"""A share this near to 0 or 1 differs from it by the rounding of the interval's formula only."""
 
 
 def number(value: float | int) -> str:
@@ -87,13 +90,22 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600:,} h {whole % 3600 // 60} min"
 
 
+def moment(text: str) -> str:
+    """An ISO 8601 time as ``2026-01-02 10:01:44 UTC``; anything else as it is; a dash for nothing."""
+    try:
+        return datetime.fromisoformat(text).strftime("%Y-%m-%d %H:%M:%S %Z").strip()
+    except ValueError:
+        return text or DASH
+
+
 def file_size(count: int) -> str:
     """Bytes as ``812 kB``."""
     return f"{count} B" if count < 1000 else f"{count / 1000:,.0f} kB"
 
 
 def _overclaims(value: float, shown: float) -> bool:
-    return (shown == 0.0 and value != 0.0) or (abs(shown) == 100.0 and abs(value) != 1.0)
+    near_zero, near_one = abs(value) <= EXACT, abs(abs(value) - 1.0) <= EXACT
+    return (shown == 0.0 and not near_zero) or (abs(shown) == 100.0 and not near_one)
 
 
 def _signed(text: str) -> str:
