@@ -31,7 +31,7 @@ TERMS: tuple[tuple[str, str], ...] = (
     (
         "epsilon",
         "The size of the largest allowed change of an input, in units of the declared input box, before any "
-        "preprocessing of the model. L-inf limits the change of every feature; L2 limits the length of the whole change.",
+        "preprocessing of the model. L-inf limits the change of every feature; L2 limits the length of the whole.",
     ),
     (
         "sandwich",
@@ -49,7 +49,8 @@ TERMS: tuple[tuple[str, str], ...] = (
     ("witness", "A concrete input that breaks a property, replayed on the real model and kept beside this report."),
     (
         "calibration, ECE",
-        "Whether a stated confidence of 80 % is right 80 % of the time; the expected calibration error is the mean gap.",
+        "Whether a stated confidence of 80 % is right 80 % of the time; the expected calibration error (ECE) is "
+        "the mean gap.",
     ),
     ("AUROC", "How well a score tells two sets apart: 0.5 is a coin, 1 is perfect."),
     ("FPR at 95 % TPR", "How much of the foreign data is let in when 95 % of the familiar data is."),

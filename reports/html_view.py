@@ -207,8 +207,7 @@ def _items(record: AuditRecord, checks: tuple[CheckView, ...]) -> dict[str, tupl
     """What decides the verdict: the gate's lists, and whatever the findings say that the lists forgot."""
     known = {view.finding.id: _finding_item(view) for check in checks for view in check.findings}
     known |= {
-        check.check.name: Item(check.check.title, check.anchor, check.state, "", check.check.reason)
-        for check in checks
+        check.check.name: Item(check.check.title, check.anchor, check.state, "", check.check.reason) for check in checks
     }
     listed = {
         State.FAILED: (record.gate.failures, {State.FAILED}),
@@ -219,7 +218,11 @@ def _items(record: AuditRecord, checks: tuple[CheckView, ...]) -> dict[str, tupl
     taken: set[str] = set()
     of_gate = {name for names, _ in listed.values() for name in names}
     for state, (names, states) in listed.items():
-        also = [name for name, item in known.items() if item.state in states and name not in of_gate and not _repeats(name, checks)]
+        also = [
+            name
+            for name, item in known.items()
+            if item.state in states and name not in of_gate and not _repeats(name, checks)
+        ]
         every = [name for name in dict.fromkeys([*names, *also]) if name not in taken]
         taken.update(every)
         result[state.css] = tuple(known.get(name, Item(one_line(name), "", state)) for name in every)
