@@ -2,7 +2,7 @@
 
 from reports.console_report import render_console
 from reports.html_report import render_html
-from reports.json_report import render_json, schema_text
+from reports.json_report import render_json, schema_text, write_schema
 from reports.junit_report import render_junit
 from reports.markdown_report import render_markdown
 from reports.write import FORMATS, write_reports
@@ -16,4 +16,5 @@ __all__ = [
     "render_markdown",
     "schema_text",
     "write_reports",
+    "write_schema",
 ]

@@ -16,6 +16,7 @@ from reports.text import one_line
 from robust.record import AuditRecord, CheckRecord, Finding
 
 LONGEST_LIST = 10
+NARROWEST_TABLE = 72
 _STYLES: dict[State, str] = {
     State.PASSED: "green",
     State.FAILED: "bold red",
@@ -44,11 +45,11 @@ def render_console(
     for line in lines:
         if isinstance(line, Text):
             out.print(line, soft_wrap=not out.is_terminal, highlight=False)
-        elif out.is_terminal:
+        elif out.is_terminal and out.width >= NARROWEST_TABLE:
             out.print(Padding(line, (0, 0, 1, 2)))
         else:
             for row in _plain_rows(record, ascii_only=_ascii_only(out)):
-                out.print(row, soft_wrap=True, highlight=False)
+                out.print(row, soft_wrap=not out.is_terminal, highlight=False)
 
 
 def _lines(record: AuditRecord, written: Mapping[str, Path], *, ascii_only: bool) -> list[Text | Table]:
@@ -63,7 +64,7 @@ def _lines(record: AuditRecord, written: Mapping[str, Path], *, ascii_only: bool
         for finding in check.findings
         if (state := finding_state(finding, check)) not in {State.PASSED, State.MEASURED}
     ]
-    problems.sort(key=lambda problem: list(_ORDER).index(problem[1]))
+    problems.sort(key=lambda problem: _rank(problem[1]))
     lines += [_problem(finding, state, ascii_only=ascii_only) for finding, state in problems[:LONGEST_LIST]]
     if len(problems) > LONGEST_LIST:
         lines.append(Text(f"and {len(problems) - LONGEST_LIST} more in the report"))
@@ -74,6 +75,11 @@ def _lines(record: AuditRecord, written: Mapping[str, Path], *, ascii_only: bool
 
 
 _ORDER = (State.FAILED, State.STOPPED, State.UNDECIDED, State.VOID, State.NOT_ASSESSED, State.WARNED)
+
+
+def _rank(state: State) -> int:
+    """The worst first; what is no problem last."""
+    return _ORDER.index(state) if state in _ORDER else len(_ORDER)
 
 
 def _table(record: AuditRecord, *, ascii_only: bool) -> Table:
@@ -96,7 +102,8 @@ def _plain_rows(record: AuditRecord, *, ascii_only: bool) -> list[Text]:
 
 def _cells(check: CheckRecord) -> tuple[Text, Text, Text]:
     shown = [finding for finding in check.findings if finding.headline] or list(check.findings[:1])
-    words = "; ".join(f"{one_line(f.title)}: {value_text(f)}" for f in shown[:2]) or one_line(check.reason)
+    worst = min(shown, key=lambda finding: _rank(finding_state(finding, check)), default=None)
+    words = f"{one_line(worst.title)}: {value_text(worst)}" if worst else one_line(check.reason)
     return Text(one_line(check.title)), Text(words), Text(duration(check.seconds))
 
 

@@ -59,7 +59,7 @@ class EvidenceView:
     evidence: Evidence
     anchor: str
     finding: Finding
-    svg: Markup = Markup("")
+    svg: Markup | None = None
     legend: tuple[tuple[Markup, str], ...] = ()
     warnings: tuple[str, ...] = ()
     numbers: Table | None = None

@@ -1,4 +1,4 @@
-"""The record as JSON, and its published schema. ``python -m reports.json_report`` rewrites the schema file."""
+"""The record as JSON, and its published schema."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from pathlib import Path
 
 from reports.files import write_atomically
 from robust.record import AuditRecord, record_schema
-
-SCHEMA_FILE = Path(__file__).resolve().parent.parent / "docs" / "schema" / "audit-record.schema.json"
 
 
 def render_json(record: AuditRecord) -> str:
@@ -21,5 +19,10 @@ def schema_text() -> str:
     return json.dumps(record_schema(), indent=2, ensure_ascii=False) + "\n"
 
 
-if __name__ == "__main__":
-    write_atomically(SCHEMA_FILE, schema_text())
+def write_schema(path: Path) -> None:
+    """Write ``schema_text`` to ``path``; the published file is ``docs/schema/audit-record.schema.json``.
+
+    Raises:
+        UsageError: the file cannot be written.
+    """
+    write_atomically(path, schema_text())

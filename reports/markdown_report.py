@@ -15,7 +15,7 @@ LARGEST = 60_000
 """A pull request comment holds 65,536 characters."""
 
 # Entities, because a backslash does not stop an at-sign from calling somebody or an address from becoming a link.
-_SPECIAL = re.compile(r"[&<>|`*_\[\]@#~\\!:/(){}+=$^-]")
+_SPECIAL = re.compile(r"[&<>|`*_\[\]@#~\\!$]|:(?=//)|(?<=www)\.|^[^\w\s]|^\d")
 Row = tuple[Finding, CheckRecord, State]
 
 
