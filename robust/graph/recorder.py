@@ -1,0 +1,235 @@
+"""Record what a module does to a batch, one ATen operator at a time.
+
+A dispatch mode sees every operator below autograd with real tensors, which is what ``make_fx`` shows too, without the
+0.5 s that its tracer needs to start; and it sees at once when a value is turned into a Python number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from robust.errors import ControlFlowError, UnsupportedOperatorError
+from robust.graph.graph import Operand
+from robust.graph.operators import Kind, kind_of, supported
+from robust.graph.rewrites import IDENTITIES, INPUT_DEPENDENT, PREDICATES, RENAMED, REWRITES, SHAPE_ONLY, Replacement
+
+aten = torch.ops.aten
+SECOND_OUTPUT = -1
+"""Stands for the step of indices, comparisons and the like: known to depend on the input, and not followed."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One recorded operator; ``Operand.position`` counts *steps* here, and 0 is the input."""
+
+    op: str
+    kind: Kind
+    target: Any
+    arguments: dict[str, Any]
+    shape: tuple[int, ...]
+    place: str
+
+
+@dataclass
+class _Seen:
+    tensor: Tensor
+    step: int
+    version: int | None
+
+
+@dataclass
+class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Records operators that depend on ``x``; computes all others at once, so that they become constants.
+
+    Raises (from inside the module's forward):
+        UnsupportedOperatorError: an operator without a rule.
+        ControlFlowError: a value that depends on the input became a Python number or a choice.
+    """
+
+    x: Tensor
+    steps: list[Step] = field(default_factory=list)
+    places: list[str] = field(default_factory=list)
+    _seen: dict[int, _Seen] = field(default_factory=dict)
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """No: to exclude this method from compilation would import the compiler, 1.3 s."""
+        return False
+
+    def __post_init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.steps.append(Step("input", Kind.INPUT, None, {}, tuple(self.x.shape), ""))
+        self._remember(self.x, 0)
+
+    @property
+    def place(self) -> str:
+        """The innermost module that is running."""
+        return self.places[-1] if self.places else "the model itself"
+
+    def step_of(self, tensor: Tensor) -> int | None:
+        """The step that made this tensor, or None if it does not depend on the input.
+
+        Raises:
+            UnsupportedOperatorError: it has been overwritten through another view since.
+        """
+        seen = self._seen.get(id(tensor))
+        if seen is None:
+            return None
+        if seen.version is None:
+            seen.version = tensor._version
+        if seen.version != tensor._version:
+            raise UnsupportedOperatorError(
+                f"a tensor is overwritten in place through a view, at {self.place}",
+                hint="write the model without in-place assignment to slices",
+            )
+        return seen.step
+
+    def _used(self, tensor: Tensor) -> int | None:
+        step = self.step_of(tensor)
+        if step == SECOND_OUTPUT:
+            raise UnsupportedOperatorError(
+                f"a comparison or an index that depends on the input is used in arithmetic, at {self.place}",
+                hint="write the model without argmax, pooling indices and masks computed from activations",
+            )
+        return step
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Called by torch for every operator."""
+        keywords = kwargs or {}
+        packet = func.overloadpacket.__name__
+        tensors = [leaf for leaf in tree_leaves((args, keywords)) if isinstance(leaf, Tensor)]
+        known = {self.step_of(tensor) for tensor in tensors} - {None}
+        if not known or packet in SHAPE_ONLY:
+            return func(*args, **keywords)
+        if packet in INPUT_DEPENDENT:
+            raise ControlFlowError(
+                f"a value that depends on the input decides what the model does next ({packet}), at {self.place}",
+                wanted="a model that does the same operations for every input",
+                hint="replace `if`, `.item()`, boolean indexing on activations by arithmetic such as clamp or where",
+            )
+        if known == {SECOND_OUTPUT} or packet in PREDICATES:
+            result = func(*args, **keywords)
+            for leaf in tree_leaves(result):
+                self._remember(leaf, SECOND_OUTPUT)
+            return result
+        if packet.endswith("_") and not packet.endswith("__") and func._schema.is_mutable:
+            return self._in_place(func, packet[:-1], args, keywords)
+        return self._operator(func, packet, args, keywords)
+
+    def _in_place(self, func: Any, packet: str, args: tuple[Any, ...], keywords: dict[str, Any]) -> Tensor:
+        destination: Tensor = args[0]
+        if packet == "copy":
+            result = self._operator(aten.expand.default, "expand", (args[1], list(destination.shape)), {})
+        else:
+            functional = getattr(getattr(aten, packet), func._overloadname)
+            result = self._operator(functional, packet, args, keywords)
+        destination.copy_(result)
+        self._remember(destination, self._seen[id(result)].step, written=True)
+        return destination
+
+    def _operator(self, func: Any, packet: str, args: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
+        if packet in IDENTITIES or (packet == "_to_copy" and self._keeps_values(args[0], keywords)):
+            result = args[0].detach() if packet == "_to_copy" else args[0].clone()
+            self._remember(result, self._seen[id(args[0])].step)
+            return (result, torch.empty(0)) if packet == "native_dropout" else result
+        if packet in REWRITES:
+            with self:
+                rewritten = REWRITES[packet](*args, **keywords)
+            if isinstance(rewritten, Replacement):
+                return self._record(rewritten.target, rewritten.arguments, {})
+            if rewritten is not NotImplemented:
+                return rewritten
+        if packet in RENAMED:
+            func = getattr(aten, RENAMED[packet]).default
+        return self._record(func, args, keywords)
+
+    @staticmethod
+    def _keeps_values(tensor: Tensor, keywords: dict[str, Any]) -> bool:
+        dtype = keywords.get("dtype") or tensor.dtype
+        return bool(dtype in (torch.float32, torch.float64))
+
+    def _record(self, func: Any, args: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
+        op = func.overloadpacket.__name__
+        arguments = self._bound(func, args, keywords)
+        varying = frozenset(
+            name
+            for name, value in arguments.items()
+            if any(isinstance(leaf, Operand) for leaf in tree_leaves(value, is_leaf=lambda x: isinstance(x, Operand)))
+        )
+        kind = kind_of(op, varying)
+        if kind is None:
+            raise UnsupportedOperatorError(
+                f"operator {op} has no rule with {', '.join(sorted(varying))} dependent on the input, at {self.place}",
+                wanted=f"one of {', '.join(supported())} (or what is rewritten into these)",
+                got=f"{func} in {self.place}",
+                hint="replace it by supported operators, or disable the certificates and SMT checks for this model",
+            )
+        result = func(*args, **keywords)
+        outputs = list(result) if isinstance(result, tuple | list) else [result]
+        self.steps.append(Step(op, kind, func, arguments, tuple(outputs[0].shape), self.place))
+        self._remember(outputs[0], len(self.steps) - 1)
+        for other in outputs[1:]:
+            self._remember(other, SECOND_OUTPUT)
+        return result
+
+    def _bound(self, func: Any, args: tuple[Any, ...], keywords: dict[str, Any]) -> dict[str, Any]:
+        values = dict(keywords)
+        positional = [argument for argument in func._schema.arguments if not argument.kwarg_only]
+        for argument, value in zip(positional, args, strict=False):
+            values[argument.name] = value
+        return {
+            argument.name: self._leaf(values.get(argument.name, argument.default_value))
+            for argument in func._schema.arguments
+        }
+
+    def _leaf(self, value: Any) -> Any:
+        if isinstance(value, Tensor):
+            step = self._used(value)
+            return value.detach().clone() if step is None else Operand(step)
+        if isinstance(value, list | tuple):
+            return [self._leaf(item) for item in value]
+        return value
+
+    def _remember(self, tensor: Tensor, step: int, written: bool = False) -> None:
+        self._seen[id(tensor)] = _Seen(tensor, step, None if written else tensor._version)
+
+
+@contextmanager
+def watching_places(module: nn.Module, places: list[str]) -> Iterator[None]:
+    """Keep in ``places`` the stack of submodules that are running, by forward hooks that are removed again."""
+    handles = []
+    for name, child in module.named_modules():
+        label = f"{name or 'the model itself'} ({type(child).__name__})"
+
+        def enter(_child: nn.Module, _args: Any, label: str = label) -> None:
+            places.append(label)
+
+        def leave(_child: nn.Module, _args: Any, _result: Any) -> None:
+            places.pop()
+
+        handles += [child.register_forward_pre_hook(enter), child.register_forward_hook(leave)]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """Evaluation mode for every submodule, and afterwards the mode that each had."""
+    modes: Sequence[tuple[nn.Module, bool]] = [(child, child.training) for child in module.modules()]
+    module.eval()
+    try:
+        yield
+    finally:
+        for child, mode in modes:
+            child.training = mode

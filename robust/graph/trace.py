@@ -1,0 +1,220 @@
+"""From a module to a graph.
+
+The module runs twice, on two and on three random samples, with every operator recorded. Integers and constants that
+differ between the two recordings depend on the batch size and become symbolic; everything else must be equal, or the
+model does not do the same for every input. The finished graph is then run beside the module on fresh samples.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from robust.errors import ControlFlowError, GraphError, RobustError, UnsupportedOperatorError
+from robust.graph.graph import Argument, BatchConstant, BatchSize, Graph, Node, Operand
+from robust.graph.operators import Kind
+from robust.graph.recorder import Recorder, Step, evaluating, watching_places
+from robust.graph.windows import windows_of
+
+FEW, MORE = 2, 3
+TOLERANCE = 1e-4
+
+
+def trace(module: nn.Module, input_shape: Sequence[int], *, device: torch.device) -> Graph:
+    """The operation graph of ``module`` in evaluation mode.
+
+    The module is left as it was (training mode, hooks, gradients); no global random state is touched.
+
+    Args:
+        module: maps ``[n, *input_shape]`` to one tensor ``[n, ...]``, sample by sample.
+        input_shape: shape of one sample.
+        device: where the module's parameters are.
+
+    Raises:
+        UnsupportedOperatorError: an operator without a rule; the message says which, and where in the model.
+        ControlFlowError: what the module does depends on the values of its input.
+        GraphError: it mixes samples of a batch, or does not run at all.
+    """
+    shape = tuple(input_shape)
+    dtype = next((p.dtype for p in module.parameters() if p.is_floating_point()), torch.float32)
+    generator = torch.Generator().manual_seed(20150302)
+    with evaluating(module), torch.no_grad():
+        few, output = _record(module, _samples(FEW, shape, dtype, device, generator))
+        more, other = _record(module, _samples(MORE, shape, dtype, device, generator))
+        if [step.op for step in few] != [step.op for step in more] or output != other:
+            raise ControlFlowError(
+                "the model did different operations on two batches",
+                wanted="the same operations for every input",
+                hint="look for branches on values or on the batch size",
+            )
+        nodes = tuple(_node(index, *pair, few) for index, pair in enumerate(zip(few, more, strict=True)))
+        graph = _without_dead_nodes(Graph(nodes, output, shape, dtype, device))
+        _check(module, graph, _samples(MORE, shape, dtype, device, generator), generator)
+    return graph
+
+
+def _samples(
+    count: int, shape: tuple[int, ...], dtype: torch.dtype, device: torch.device, generator: torch.Generator
+) -> Tensor:
+    return torch.rand(count, *shape, generator=generator, dtype=dtype).to(device)
+
+
+def _record(module: nn.Module, x: Tensor) -> tuple[list[Step], int]:
+    recorder = Recorder(x)
+    try:
+        with watching_places(module, recorder.places), recorder:
+            result = module(x)
+    except RobustError:
+        raise
+    except (RuntimeError, ValueError, TypeError, IndexError, NotImplementedError) as error:
+        raise GraphError(
+            f"the model cannot run on a batch of {len(x)}, at {recorder.place}",
+            wanted=f"a model that takes [n, {', '.join(map(str, x.shape[1:]))}] for every n",
+            got=f"{type(error).__name__}: {error}",
+            hint="export the model with a free batch size, and give the shape of one sample",
+        ) from error
+    if not isinstance(result, Tensor):
+        raise GraphError("the model does not answer with one tensor", wanted="a tensor", got=type(result).__name__)
+    step = recorder.step_of(result)
+    if step is None or step < 0:
+        raise GraphError(
+            "the model's output does not depend on its input in a way that can be followed",
+            hint="look for a detour over numpy, or a constant output",
+        )
+    return recorder.steps, step
+
+
+def _node(index: int, few: Step, more: Step, steps: list[Step]) -> Node:
+    factor, remainder = divmod(few.shape[0], FEW) if few.shape else (0, 0)
+    symbolic = factor >= 1 and remainder == 0 and few.shape[1:] == more.shape[1:] and more.shape[0] == factor * MORE
+    if not symbolic:
+        raise _mixes(few.place, few.op, f"shapes {few.shape} and {more.shape} for batches of {FEW} and {MORE}")
+    merged = {name: _merge(value, more.arguments[name], few) for name, value in few.arguments.items()}
+    sources: list[int] = []
+    arguments = {name: _operands(value, sources) for name, value in merged.items()}
+    windows = None
+    if few.kind is Kind.MAXIMUM:
+        source = steps[sources[0]].shape
+        if source[0] != FEW:
+            raise _mixes(few.place, few.op, f"an operand of shape {source} for a batch of {FEW}")
+        windows = windows_of(few.op, arguments, source[1:], few.place)
+    return Node(
+        index, few.op, few.kind, few.target, arguments, tuple(sources), factor, few.shape[1:], few.place, windows
+    )
+
+
+def _mixes(place: str, op: str, got: str) -> UnsupportedOperatorError:
+    return UnsupportedOperatorError(
+        f"operator {op} moves or mixes the batch axis, at {place}",
+        wanted="a model that works sample by sample, with the batch axis first",
+        got=got,
+        hint="keep the batch axis first (batch_first=True), reduce over the other axes only",
+    )
+
+
+def _operands(value: Argument, sources: list[int]) -> Argument:
+    """Replace steps by places in ``sources``, which grows."""
+    if isinstance(value, Operand):
+        sources.append(value.position)
+        return Operand(len(sources) - 1)
+    if isinstance(value, list):
+        return [_operands(item, sources) for item in value]
+    return value
+
+
+def _merge(few: Any, more: Any, step: Step) -> Argument:
+    if isinstance(few, Tensor) and isinstance(more, Tensor):
+        return _merge_constants(few, more, step)
+    if isinstance(few, list) and isinstance(more, list) and len(few) == len(more):
+        return [_merge(a, b, step) for a, b in zip(few, more, strict=True)]
+    if type(few) is int and type(more) is int:
+        factor = more - few
+        return few if factor == 0 else BatchSize(factor, few - factor * FEW)
+    if type(few) is type(more) and (few == more or few is more):
+        return few
+    raise _depends(step, f"{few!r} and {more!r}")
+
+
+def _merge_constants(few: Tensor, more: Tensor, step: Step) -> Argument:
+    if few.shape == more.shape:
+        if _equal(few, more):
+            return (
+                few if few.is_floating_point() or step.op not in ("add", "mul") else few.to(torch.get_default_dtype())
+            )
+        raise _depends(step, "constants of other values")
+    factor, remainder = divmod(few.shape[0], FEW)
+    if remainder == 0 and few.shape[1:] == more.shape[1:] and more.shape[0] == factor * MORE:
+        rows = few[:factor]
+        if all(_equal(rows, block) for whole in (few, more) for block in torch.split(whole, factor)):
+            return BatchConstant(rows.clone())
+    raise _depends(step, f"constants of shapes {tuple(few.shape)} and {tuple(more.shape)}")
+
+
+def _equal(a: Tensor, b: Tensor) -> bool:
+    return torch.equal(torch.nan_to_num(a), torch.nan_to_num(b)) if a.is_floating_point() else torch.equal(a, b)
+
+
+def _depends(step: Step, got: str) -> ControlFlowError:
+    return ControlFlowError(
+        f"an argument of {step.op} is not the same for two inputs, at {step.place}",
+        wanted="constants that depend on nothing but the batch size",
+        got=got,
+        hint="look for a detour over numpy or Python numbers, for randomness, and for in-place writes into buffers",
+    )
+
+
+def _without_dead_nodes(graph: Graph) -> Graph:
+    alive = {0, graph.output}
+    for node in reversed(graph.nodes):
+        if node.index in alive:
+            alive.update(node.inputs)
+    places = {old: new for new, old in enumerate(sorted(alive))}
+    nodes = tuple(
+        Node(
+            places[node.index],
+            node.op,
+            node.kind,
+            node.target,
+            node.arguments,
+            tuple(places[i] for i in node.inputs),
+            node.factor,
+            node.rest,
+            node.place,
+            node.windows if node.windows is None else node.windows.to(graph.device),
+        )
+        for node in graph.nodes
+        if node.index in alive
+    )
+    return Graph(nodes, places[graph.output], graph.input_shape, graph.dtype, graph.device)
+
+
+def _check(module: nn.Module, graph: Graph, x: Tensor, generator: torch.Generator) -> None:
+    """The graph answers as the module does, alone and in a batch, and no sample feels another."""
+    values = graph.values(x)
+    changed = x.clone()
+    changed[0] = _samples(1, graph.input_shape, graph.dtype, graph.device, generator)[0]
+    for node, before, after in zip(graph.nodes, values, graph.values(changed), strict=True):
+        rows = [tensor.reshape(MORE, -1)[1:] for tensor in (before, after)]
+        if not _close(*rows):
+            raise _mixes(node.place, node.op, "a sample's value that changes with its neighbour")
+    wanted = module(x)
+    if not _close(values[graph.output], wanted) or not _close(graph.forward(x[:1]), wanted[:1]):
+        raise ControlFlowError(
+            "the graph does not answer as the model does",
+            wanted="the same outputs on fresh inputs",
+            got=f"differences up to {float((values[graph.output] - wanted).abs().max()):.3g}",
+            hint="look for branches on values, randomness, and detours over numpy",
+        )
+
+
+def _close(a: Tensor, b: Tensor) -> bool:
+    if a.shape != b.shape:
+        return False
+    scale = 1.0
+    with contextlib.suppress(RuntimeError):
+        scale = max(1.0, float(torch.nan_to_num(b).abs().max()))
+    return bool(torch.isclose(a, b, rtol=0.0, atol=TOLERANCE * scale, equal_nan=True).all())
