@@ -10,14 +10,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from robust.audit.check import Context
 from robust.audit.plan import DataPlan, GeneratorPlan, ModelPlan, Numbers, OodPlan, Plan
 from robust.data import Dataset, fit_to_box, load_data, match_labels
 from robust.errors import InstallationError, PlanError
 from robust.record import DataRecord, SubjectRecord
-from robust.subjects import Classifier, Generator, accept, load_classifier, load_generator, range_scaled
+from robust.subjects import Classifier, Generator, RangeScaled, accept, box_in_words, load_classifier, load_generator
+from robust.subjects.range_scaled import column_ranges
 
 VERSIONS_OF = ("torch", "numpy", "scipy", "scikit-learn", "onnx", "onnxruntime", "foolbox", "z3-solver", "pydantic")
 
@@ -75,18 +75,18 @@ def assemble(plan: Plan, given: Given | None = None) -> Assembly:
     reference = given.reference
     if reference is None and plan.reference is not None:
         reference = _load(plan.reference, plan.data)
-    classifier, scaling = given.classifier, None
+    classifier, assumed = given.classifier, ()
     if classifier is None:
-        classifier, scaling = _classifier(plan.model, loaded, reference, device)
-    everything = _fit(loaded, plan.data, classifier, scaling)
+        classifier, assumed = _classifier(plan.model, loaded, reference, device)
+    everything = _fit(loaded, plan.data, classifier)
     used = _limited(everything, plan.data.limit, plan.seed)
     predictions = accept(classifier, used)
     fitted_reference = None
     if reference is not None:
         section = plan.reference or DataPlan()
-        fitted_reference = _limited(_fit(reference, section, classifier, scaling), section.limit, plan.seed)
+        fitted_reference = _limited(_fit(reference, section, classifier), section.limit, plan.seed)
     ood = {
-        name: _ood(plan.ood.get(name, OodPlan()), given.ood.get(name), classifier, scaling, plan.seed)
+        name: _ood(plan.ood.get(name, OodPlan()), given.ood.get(name), classifier, plan.seed)
         for name in [*plan.ood, *(name for name in given.ood if name not in plan.ood)]
     }
     generator = given.generator
@@ -111,7 +111,7 @@ def assemble(plan: Plan, given: Given | None = None) -> Assembly:
         digests["generator"] = generator.digest
     return Assembly(
         context=context,
-        subjects=_subject_records(classifier, generator),
+        subjects=_subject_records(classifier, assumed, generator),
         data=_data_records(context, everything),
         digests=digests,
         versions=_versions(),
@@ -162,25 +162,18 @@ def _load(plan: DataPlan, fallback: DataPlan | None = None) -> Dataset:
     )
 
 
-@dataclass(frozen=True)
-class _Scaling:
-    """Columns audited in units of their range: ``x = low + width * u`` with u in [0, 1]."""
-
-    low: NDArray[np.float64]
-    width: NDArray[np.float64]
-
-
 def _classifier(
     plan: ModelPlan, data: Dataset, reference: Dataset | None, device: torch.device
-) -> tuple[Classifier, _Scaling | None]:
-    box, notes, scaling = _input_box(plan, data, reference)
+) -> tuple[Classifier, tuple[str, ...]]:
+    """The classifier in the units of the audit, and what was assumed about its input box."""
+    box, per_column, notes = _input_box(plan, data, reference)
+    shape = plan.input_shape or (None if plan.source.endswith(".onnx") else _picture_shape(data.sample_shape))
     classifier = load_classifier(
         plan.source,
         weights=plan.weights,
         trust=plan.trust,
         name=plan.name,
-        input_shape=plan.input_shape,
-        sample_shape=data.sample_shape,
+        input_shape=shape,
         input_box=box,
         mean=plan.mean,
         std=plan.std,
@@ -188,45 +181,42 @@ def _classifier(
         output=plan.output,
         class_names=plan.classes,
         device=device,
-        notes=notes,
     )
-    if scaling is not None:
-        classifier = range_scaled(classifier, scaling.low, scaling.low + scaling.width)
-    return classifier, scaling
+    return (RangeScaled(classifier) if per_column else classifier), notes
+
+
+def _picture_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The channels-first shape of pictures stored as ``[H, W]`` or ``[H, W, C]``; any other as it is."""
+    if len(shape) == 2:
+        return (1, *shape)
+    if len(shape) == 3 and shape[-1] in (1, 3) and shape[0] not in (1, 3):
+        return (shape[2], shape[0], shape[1])
+    return shape
 
 
 def _input_box(
     plan: ModelPlan, data: Dataset, reference: Dataset | None
-) -> tuple[tuple[Numbers, Numbers], tuple[str, ...], _Scaling | None]:
+) -> tuple[tuple[Numbers, Numbers], bool, tuple[str, ...]]:
     """The declared box, else [0, 1] for pictures and each column's range for vectors.
 
-    Vectors whose features differ in range are audited in units of the range, so that an epsilon means the same
-    share of each.
+    Vectors whose columns differ in range are audited in units of the range (second value: True), so that an epsilon
+    means the same share of each.
     """
     vectors = len(data.sample_shape) == 1
-    low: NDArray[np.float64]
     if plan.input_box is not None:
         low, high = (np.asarray(end, dtype=np.float64) for end in plan.input_box)
-        if not vectors or (low.ndim == 0 and high.ndim == 0):
-            return plan.input_box, (), None
-        low, high = np.broadcast_arrays(low, high)
-        note = "an epsilon is a fraction of each feature's declared range"
-    else:
-        parts = [data.samples] + ([reference.samples] if reference is not None else [])
-        inside_unit = all(part.min() >= 0 and part.max() <= 1 for part in parts)
-        if not vectors or data.raw_uint8 or (inside_unit and not data.feature_names):
-            return (0.0, 1.0), ("no input box was declared: taken as [0, 1]",), None
-        low = np.min([part.min(axis=0) for part in parts], axis=0).astype(np.float64)
-        high = np.max([part.max(axis=0) for part in parts], axis=0).astype(np.float64)
-        note = (
-            "no input box was declared: each feature's range in the data is its box, and an epsilon is a fraction of "
-            "that range"
-        )
-    ends = (tuple(map(float, low)), tuple(map(float, high)))
-    return ends, (note,), _Scaling(low, high - low)
+        per_column = vectors and (low.ndim > 0 or high.ndim > 0)
+        return plan.input_box, per_column, ()
+    parts = [data] if reference is None else [data, reference]
+    inside_unit = all(part.samples.min() >= 0 and part.samples.max() <= 1 for part in parts)
+    if not vectors or data.raw_uint8 or (inside_unit and not data.feature_names):
+        return (0.0, 1.0), False, ("no input box was declared: taken as [0, 1]",)
+    lower, upper = column_ranges(*parts)
+    ends = (tuple(map(float, lower)), tuple(map(float, upper)))
+    return ends, True, ("no input box was declared: each column's range in the data is its box",)
 
 
-def _fit(dataset: Dataset, plan: DataPlan, classifier: Classifier, scaling: _Scaling | None) -> Dataset:
+def _fit(dataset: Dataset, plan: DataPlan, classifier: Classifier) -> Dataset:
     matched = match_labels(
         dataset,
         len(classifier.class_names),
@@ -234,19 +224,18 @@ def _fit(dataset: Dataset, plan: DataPlan, classifier: Classifier, scaling: _Sca
         plan.label_order,
         plan.allow_missing_classes,
     )
-    return fit_to_box(_scaled(matched, scaling), classifier)
+    return _in_units(matched, classifier)
 
 
-def _scaled(dataset: Dataset, scaling: _Scaling | None) -> Dataset:
-    if scaling is None:
-        return dataset
-    width = np.where(scaling.width > 0, scaling.width, 1.0)
-    return replace(dataset, samples=((dataset.samples - scaling.low) / width).astype(np.float32))
+def _in_units(dataset: Dataset, classifier: Classifier) -> Dataset:
+    if isinstance(classifier, RangeScaled):
+        dataset = classifier.scale(fit_to_box(dataset, classifier.inner))
+    return fit_to_box(dataset, classifier)
 
 
-def _ood(plan: OodPlan, handed: Dataset | None, classifier: Classifier, scaling: _Scaling | None, seed: int) -> Dataset:
+def _ood(plan: OodPlan, handed: Dataset | None, classifier: Classifier, seed: int) -> Dataset:
     loaded = _load(plan) if handed is None else handed
-    return _limited(fit_to_box(_scaled(loaded, scaling), classifier), plan.limit, seed)
+    return _limited(_in_units(loaded, classifier), plan.limit, seed)
 
 
 def _limited(dataset: Dataset, limit: int | None, seed: int) -> Dataset:
@@ -257,7 +246,6 @@ def _generator(plan: GeneratorPlan, device: torch.device) -> Generator:
     return load_generator(
         plan.source,
         weights=plan.weights,
-        trust=plan.trust,
         name=plan.name,
         latent_shape=plan.latent_shape,
         conditions=plan.conditions,
@@ -266,7 +254,9 @@ def _generator(plan: GeneratorPlan, device: torch.device) -> Generator:
     )
 
 
-def _subject_records(classifier: Classifier, generator: Generator | None) -> tuple[SubjectRecord, ...]:
+def _subject_records(
+    classifier: Classifier, assumed: tuple[str, ...], generator: Generator | None
+) -> tuple[SubjectRecord, ...]:
     records = [
         SubjectRecord(
             role="classifier",
@@ -276,9 +266,9 @@ def _subject_records(classifier: Classifier, generator: Generator | None) -> tup
             sha256=classifier.digest,
             parameters=classifier.parameters,
             input_shape=classifier.input_shape,
-            input_box=_box_in_words(classifier),
+            input_box=box_in_words(classifier.input_box),
             class_names=classifier.class_names,
-            notes=classifier.notes,
+            notes=(*assumed, *classifier.notes),
         )
     ]
     if generator is not None:
@@ -297,13 +287,6 @@ def _subject_records(classifier: Classifier, generator: Generator | None) -> tup
             )
         )
     return tuple(records)
-
-
-def _box_in_words(classifier: Classifier) -> str:
-    low, high = classifier.input_box.lower, classifier.input_box.upper
-    if bool((low == low.flatten()[0]).all()) and bool((high == high.flatten()[0]).all()):
-        return f"[{float(low.flatten()[0]):g}, {float(high.flatten()[0]):g}]"
-    return f"[{float(low.min()):g}..{float(low.max()):g}, {float(high.min()):g}..{float(high.max()):g}], per feature"
 
 
 def _data_records(context: Context, everything: Dataset) -> tuple[DataRecord, ...]:

@@ -3,8 +3,19 @@
 from __future__ import annotations
 
 from robust.audit.check import Check
+from robust.audit.checks.accuracy import AccuracyCheck
+from robust.audit.checks.attacks import AttacksCheck
+from robust.audit.checks.fairness import FairnessCheck
+from robust.audit.checks.generation import GenerationCheck
+from robust.audit.checks.ood import OodCheck
 
-CHECKS: tuple[Check, ...] = ()
+CHECKS: tuple[Check, ...] = (
+    AccuracyCheck(),
+    AttacksCheck(),
+    OodCheck(),
+    FairnessCheck(),
+    GenerationCheck(),
+)
 
 
 def check_named(name: str) -> Check:

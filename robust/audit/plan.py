@@ -53,7 +53,6 @@ class GeneratorPlan(Section):
     source: str = Field(description="generator.onnx, or package.module:function that builds a torch module")
     weights: str | None = Field(default=None, description="safetensors or weights-only state dict")
     name: str | None = Field(default=None, description="name in the report; the file's name if not given")
-    trust: bool = Field(default=False, description="allow formats that can run code when loaded")
     latent_shape: tuple[int, ...] | None = Field(
         default=None, description="shape of one latent code; read from an ONNX file if not given"
     )

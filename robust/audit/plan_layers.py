@@ -175,10 +175,13 @@ def _set(values: dict[str, Any], key: str, value: Any) -> None:
 
 
 def _relative_to(base: Path, key: str, value: Any) -> Any:
-    """A path in a file is relative to the file; a factory, a built-in set or a column is no path."""
+    """A path in a file is relative to the file, but the run directory to where the command is run.
+
+    A factory, a built-in set or a column is no path.
+    """
     if key.rsplit(".", 1)[-1] not in PATH_KEYS or not isinstance(value, str) or not value:
         return value
-    if key.endswith(".output") or ":" in value:
+    if key == "output" or key.startswith("checks.") or ":" in value:
         return value
     if key.endswith("labels") and not (file_like := Path(value)).suffix and not (base / file_like).exists():
         return value

@@ -11,11 +11,13 @@ import io
 import json
 import sqlite3
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from robust.audit.check import Payload
 from robust.errors import RecordError, RunInUseError
@@ -23,20 +25,17 @@ from robust.errors import RecordError, RunInUseError
 FILE_NAME = "shards.sqlite"
 LOCK_NAME = "run.lock"
 JSON_ENTRY = "__json__"
+ARRAY_MARK = "__array__"
 
 
 def encode_payload(payload: Payload) -> bytes:
-    """Arrays and JSON values to the bytes of an ``.npz`` (no pickles).
+    """Arrays and JSON values, nested at will, to the bytes of an ``.npz`` (no pickles).
 
     Raises:
         TypeError: a value is neither a numeric or text array nor JSON.
     """
-    arrays = {key: value for key, value in payload.items() if isinstance(value, np.ndarray)}
-    plain = {key: value for key, value in payload.items() if key not in arrays}
-    for key, value in arrays.items():
-        if value.dtype.hasobject:
-            raise TypeError(f"payload entry {key!r} is an array of objects")
-    text = json.dumps(plain, allow_nan=True)
+    arrays: dict[str, NDArray[Any]] = {}
+    text = json.dumps(_take_out(payload, arrays), allow_nan=True)
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **{JSON_ENTRY: np.frombuffer(text.encode(), dtype=np.uint8)}, **arrays)  # type: ignore[arg-type]
     return buffer.getvalue()
@@ -45,9 +44,31 @@ def encode_payload(payload: Payload) -> bytes:
 def decode_payload(data: bytes) -> Payload:
     """The inverse of ``encode_payload``; tuples come back as lists."""
     with np.load(io.BytesIO(data), allow_pickle=False) as archive:
-        payload: dict[str, Any] = json.loads(archive[JSON_ENTRY].tobytes().decode())
-        payload.update({key: archive[key] for key in archive.files if key != JSON_ENTRY})
+        arrays = {key: archive[key] for key in archive.files}
+    payload: Payload = _put_back(json.loads(arrays.pop(JSON_ENTRY).tobytes().decode()), arrays)
     return payload
+
+
+def _take_out(value: Any, arrays: dict[str, NDArray[Any]]) -> Any:
+    if isinstance(value, np.ndarray):
+        if value.dtype.hasobject:
+            raise TypeError("a payload holds an array of objects")
+        name = f"a{len(arrays)}"
+        arrays[name] = value
+        return {ARRAY_MARK: name}
+    if isinstance(value, Mapping):
+        return {key: _take_out(item, arrays) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_take_out(item, arrays) for item in value]
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _put_back(value: Any, arrays: dict[str, NDArray[Any]]) -> Any:
+    if isinstance(value, dict):
+        if set(value) == {ARRAY_MARK}:
+            return arrays[value[ARRAY_MARK]]
+        return {key: _put_back(item, arrays) for key, item in value.items()}
+    return [_put_back(item, arrays) for item in value] if isinstance(value, list) else value
 
 
 class ShardStore:

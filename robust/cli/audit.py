@@ -84,7 +84,7 @@ def audit(
 
 
 def _run(resolved: ResolvedPlan, quiet: bool) -> int:
-    from reports import console_report, write_reports
+    from reports import render_console, write_reports
     from robust.audit.runner import run_audit
     from robust.cli.progress import watcher
 
@@ -96,7 +96,7 @@ def _run(resolved: ResolvedPlan, quiet: bool) -> int:
         raise typer.Exit(EXIT_INTERRUPTED) from None
     directory = Path(resolved.plan.output)
     paths = write_reports(record, directory, resolved.plan.formats)
-    console_report.print_summary(record, paths)
+    render_console(record, written=paths)
     return record.gate.exit_status
 
 

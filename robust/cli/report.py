@@ -20,7 +20,7 @@ def report(
     ] = None,
 ) -> None:
     """Render a record as HTML, JSON, JUnit XML and Markdown, without running anything."""
-    from reports import console_report, write_reports
+    from reports import render_console, write_reports
     from robust.errors import UsageError
     from robust.record import AuditRecord
 
@@ -31,4 +31,4 @@ def report(
     path = record / "record.json" if record.is_dir() else record
     loaded = AuditRecord.read(path)
     paths = write_reports(loaded, output or path.parent, wanted)
-    console_report.print_summary(loaded, paths)
+    render_console(loaded, written=paths)

@@ -32,6 +32,15 @@ def test_payloads_come_back_as_they_went(array: np.ndarray, plain: dict[str, obj
     assert back["array"].dtype == array.dtype
 
 
+def test_arrays_may_be_nested() -> None:
+    payload = {"scores": {"msp": np.arange(3.0)}, "list": [np.eye(2), 1, (2, 3)], "number": np.float64(0.5)}
+    back = decode_payload(encode_payload(payload))
+    assert back["scores"]["msp"].tolist() == [0.0, 1.0, 2.0]
+    assert back["list"][0].tolist() == [[1.0, 0.0], [0.0, 1.0]]
+    assert back["list"][1:] == [1, [2, 3]]
+    assert back["number"] == 0.5
+
+
 def test_objects_are_refused() -> None:
     with pytest.raises(TypeError, match="objects"):
         encode_payload({"x": np.array([{}], dtype=object)})
