@@ -232,12 +232,22 @@ def _planted(
         return mode_dropper(real.known, real.known_labels, settings.samples, rng)
     if source == "one image per class":
         asked = class_quota(context.data.labels, settings.samples, rng)
-        return one_per_class(real.known, real.known_labels, asked)
+        rows = _agreed(real)
+        return one_per_class(real.known[torch.from_numpy(rows).to(real.known.device)], real.known_labels[rows], asked)
     rows = np.sort(rng.choice(len(real.known), size=min(settings.samples, len(real.known)), replace=False))
     labels = real.known_labels[rows]
     if source == "wrong class":
         labels = (labels + 1) % len(real.bench.names)
     return real.known[torch.from_numpy(rows).to(real.known.device)], labels
+
+
+def _agreed(real: RealSide) -> NDArray[np.int64]:
+    """Known samples, twenty a class at most, on whose class the judge agrees; all of them where it never does."""
+    labels = real.known_labels
+    rows = np.sort(np.concatenate([np.flatnonzero(labels == label)[:20] for label in np.unique(labels)]))
+    judged = judged_classes(real.known[torch.from_numpy(rows).to(real.known.device)], real)
+    right = rows[judged == labels[rows]]
+    return right if len(right) else rows
 
 
 def _gallery(samples: Tensor, labels: NDArray[np.int64], real: RealSide, settings: GenerationSettings) -> Payload:
