@@ -13,7 +13,8 @@ from torch import Tensor
 
 from robust.audit.check import Check, CheckSettings, Context, NotAssessedError, Payload, Results, Shard
 from robust.audit.checks.generation_controls import control_findings
-from robust.audit.checks.generation_findings import Report, findings
+from robust.audit.checks.generation_findings import findings
+from robust.audit.checks.generation_report import Report
 from robust.errors import ModelShapeError
 from robust.generation.assess import (
     Assessment,
@@ -30,7 +31,7 @@ from robust.record import Finding
 from robust.subjects.protocols import Classifier, Generator
 
 FEWEST = 40
-"""Fewer real or generated samples than this support none of the measures."""
+"""Fewer real or generated samples than this support none of the measures; without training data, twice as many."""
 
 _ASSESSMENT = TypeAdapter(Assessment)
 
@@ -190,9 +191,10 @@ def _check_fit(generator: Generator, context: Context) -> None:
             wanted=f"{classes} classes, or none",
             got=generator.conditions,
         )
-    if len(context.data) < 2 * FEWEST:
+    needed = FEWEST if context.reference is not None else 2 * FEWEST
+    if len(context.data) < needed:
         raise NotAssessedError(
-            "too few real samples to hold generated ones against", wanted=2 * FEWEST, got=len(context.data)
+            "too few real samples to hold generated ones against", wanted=needed, got=len(context.data)
         )
     if context.reference is not None and len(context.reference) < FEWEST:
         raise NotAssessedError("too few training samples to judge by", wanted=FEWEST, got=len(context.reference))
