@@ -15,8 +15,9 @@ from sklearn.neighbors import KNeighborsClassifier
 from torch import nn
 
 from examples.diabetes.model import FEATURES, diabetes_classifier
+from examples.digits import train_classifier, train_generator
 from examples.digits.data import split
-from examples.digits.model import digits_classifier, digits_decoder
+from examples.digits.model import DigitsDecoder, digits_classifier, digits_decoder
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 DIGITS, DIABETES = EXAMPLES / "digits", EXAMPLES / "diabetes"
@@ -78,6 +79,23 @@ def test_digits_decoder_makes_the_class_asked_for() -> None:
     train, labels, _, _ = split()
     judge = KNeighborsClassifier(3).fit(train.reshape(-1, 64), labels)
     assert (judge.predict(images.reshape(-1, 64)) == asked).mean() > 0.95
+
+
+def test_digits_readme_gives_the_figures_of_the_scripts(digits: tuple[np.ndarray, np.ndarray]) -> None:
+    readme = (DIGITS / "README.md").read_text()
+    network = trained(digits_classifier(), DIGITS / "classifier.safetensors")
+    assert isinstance(network, nn.Sequential)
+    found = train_classifier.figures(network, *digits)
+    for row, key in (("right after the attack", "attacked"), ("proved by intervals", "proved")):
+        told = next(line for line in readme.splitlines() if line.startswith(f"| {row}")).split("|")[3:-1]
+        measured = [found[f"{key} at {epsilon}"] for epsilon in (0.01, 0.02, 0.05, 0.1)]
+        assert measured == pytest.approx([float(cell) for cell in told], abs=0.006)
+    decoder = trained(digits_decoder(), DIGITS / "decoder.safetensors")
+    assert isinstance(decoder, DigitsDecoder)
+    made = train_generator.figures(decoder, *digits)
+    assert made["judge agrees with the class asked for"] == pytest.approx(0.9925, abs=0.003)
+    assert "in 0.9925 of them" in readme
+    assert made["pixel standard deviation within a class"] == pytest.approx(0.127, abs=0.001)
 
 
 def test_diabetes_classifier_is_as_accurate_as_said() -> None:

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from robust.audit.check import Check, CheckSettings, Context, NotAssessedError, Payload, Results, Shard
 from robust.audit.checks.generation_controls import control_findings
-from robust.audit.checks.generation_findings import Report, findings
+from robust.audit.checks.generation_findings import findings
+from robust.audit.checks.generation_report import Report
 from robust.errors import ModelShapeError
 from robust.generation.assess import (
     Assessment,
@@ -30,7 +31,7 @@ from robust.record import Finding
 from robust.subjects.protocols import Classifier, Generator
 
 FEWEST = 40
-"""Fewer real or generated samples than this support none of the measures."""
+"""Fewer real or generated samples than this support none of the measures; without training data, twice as many."""
 
 _ASSESSMENT = TypeAdapter(Assessment)
 
@@ -190,9 +191,10 @@ def _check_fit(generator: Generator, context: Context) -> None:
             wanted=f"{classes} classes, or none",
             got=generator.conditions,
         )
-    if len(context.data) < 2 * FEWEST:
+    needed = FEWEST if context.reference is not None else 2 * FEWEST
+    if len(context.data) < needed:
         raise NotAssessedError(
-            "too few real samples to hold generated ones against", wanted=2 * FEWEST, got=len(context.data)
+            "too few real samples to hold generated ones against", wanted=needed, got=len(context.data)
         )
     if context.reference is not None and len(context.reference) < FEWEST:
         raise NotAssessedError("too few training samples to judge by", wanted=FEWEST, got=len(context.reference))
@@ -232,12 +234,22 @@ def _planted(
         return mode_dropper(real.known, real.known_labels, settings.samples, rng)
     if source == "one image per class":
         asked = class_quota(context.data.labels, settings.samples, rng)
-        return one_per_class(real.known, real.known_labels, asked)
+        rows = _agreed(real)
+        return one_per_class(real.known[torch.from_numpy(rows).to(real.known.device)], real.known_labels[rows], asked)
     rows = np.sort(rng.choice(len(real.known), size=min(settings.samples, len(real.known)), replace=False))
     labels = real.known_labels[rows]
     if source == "wrong class":
         labels = (labels + 1) % len(real.bench.names)
     return real.known[torch.from_numpy(rows).to(real.known.device)], labels
+
+
+def _agreed(real: RealSide) -> NDArray[np.int64]:
+    """Known samples, twenty a class at most, on whose class the judge agrees; all of them where it never does."""
+    labels = real.known_labels
+    rows = np.sort(np.concatenate([np.flatnonzero(labels == label)[:20] for label in np.unique(labels)]))
+    judged = judged_classes(real.known[torch.from_numpy(rows).to(real.known.device)], real)
+    right = rows[judged == labels[rows]]
+    return right if len(right) else rows
 
 
 def _gallery(samples: Tensor, labels: NDArray[np.int64], real: RealSide, settings: GenerationSettings) -> Payload:

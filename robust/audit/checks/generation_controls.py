@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from robust.audit.checks.generation_findings import CHECK, Report, incompetent
+from robust.audit.checks.generation_report import CHECK, Report, incompetent
 from robust.generation.balance import balance
 from robust.generation.copies import EXCESS
 from robust.generation.diversity import FEWEST, smallest

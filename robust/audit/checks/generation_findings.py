@@ -2,83 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-
 import numpy as np
 
-from robust.audit.check import Context, Payload
+from robust.audit.checks.generation_copies import copy_findings
 from robust.audit.checks.generation_evidence import (
     agreement_bars,
     balance_bars,
-    copying_table,
     diversity_bars,
     overview,
-    pair_images,
     sample_grid,
 )
-from robust.generation.assess import Assessment
+from robust.audit.checks.generation_report import CHECK, Report, incompetent, not_assessed
 from robust.generation.balance import balance
 from robust.generation.diversity import FEWEST, smallest
-from robust.generation.real_side import Bench, RealSide
-from robust.record import Cost, Evidence, Finding, Note, Outcome
+from robust.generation.real_side import Bench
+from robust.record import Cost, Evidence, Finding, Interval, Note
 from robust.statistics import wilson
-from robust.subjects.protocols import Generator
-
-CHECK = "generation"
-Protocol = dict[str, str | int | float | bool]
-
-
-@dataclass(frozen=True, eq=False)
-class Report:
-    """What the findings are made from: ``measured`` by source (``generator``, ``real``, ``memoriser``, ...)."""
-
-    generator: Generator
-    context: Context
-    real: RealSide
-    measured: Mapping[str, Assessment]
-    payload: Payload
-    quantile: float
-
-    @property
-    def subject(self) -> Assessment:
-        """The assessment of the generator under audit."""
-        return self.measured["generator"]
-
-    def protocol(self, **more: str | int | float | bool) -> Protocol:
-        """What must agree before two numbers may be compared."""
-        data = self.context.data.digest[:12]
-        return {"data": data, "generated": self.subject.generated, "real": len(self.real.target_features), **more}
 
 
 def findings(report: Report) -> list[Finding]:
     """All findings about the generator itself, most telling first."""
     found = [_frechet(report), _frechet_reference(report), *_manifold(report)]
     found += _agreement(report) if report.generator.conditions else [_balance(report)]
-    found += [_diversity(report), *_copies(report), _judge(report.real.bench, "class", report)]
+    found += [_diversity(report), *copy_findings(report), _judge(report.real.bench, "class", report)]
     for column, bench in report.real.groups.items():
         found += [_group_balance(column, bench, report), _judge(bench, column, report)]
     return found
-
-
-def not_assessed(metric: str, title: str, reason: str, **parameters: str) -> Finding:
-    """A finding that says what was not measured, and why."""
-    return Finding(
-        check=CHECK,
-        metric=metric,
-        parameters=dict(parameters),
-        title=title,
-        outcome=Outcome.NOT_ASSESSED,
-        reason=reason,
-    )
-
-
-def incompetent(bench: Bench) -> str:
-    """Why this judge's opinion is not used."""
-    return (
-        f"The judge names {bench.right} of {bench.count} real held-out samples rightly, which is not clearly better "
-        f"than always naming the commonest ({bench.commonest:.3f}); its opinion of generated samples means nothing."
-    )
 
 
 def _frechet(report: Report) -> Finding:
@@ -178,16 +127,13 @@ def _agreement(report: Report) -> list[Finding]:
         headline=True,
         evidence=(agreement_bars(asked, agreed, bench.names),),
     )
-    seen = np.flatnonzero(asked)
-    worst = int(seen[np.argmin(agreed[seen] / asked[seen])])
-    each = 1 - 0.05 / len(seen)
-    intervals = [wilson(int(agreed[i]), int(asked[i]), each) for i in seen]
-    interval = wilson(int(agreed[worst]), int(asked[worst])).model_copy(
-        update={
-            "low": min(item.low for item in intervals),
-            "high": min(item.high for item in intervals),
-            "method": f"wilson, Bonferroni over {len(seen)} classes",
-        }
+    seen = np.flatnonzero(asked).tolist()
+    worst = min(seen, key=lambda label: agreed[label] / asked[label])
+    intervals = [wilson(int(agreed[label]), int(asked[label]), 1 - 0.05 / len(seen)) for label in seen]
+    interval = Interval(
+        low=min(item.low for item in intervals),
+        high=min(item.high for item in intervals),
+        method=f"wilson, Bonferroni over {len(seen)} classes",
     )
     lowest = Finding(
         check=CHECK,
@@ -265,62 +211,6 @@ def _diversity(report: Report) -> Finding:
         headline=True,
         evidence=(diversity_bars(classes, names),),
     )
-
-
-def _copies(report: Report) -> list[Finding]:
-    title = "Generated samples that are copies of training samples"
-    tested = report.subject.copying
-    if tested is None:
-        reason = "No training data was given, so nobody can say whether samples are copied from it."
-        return [not_assessed("copy_share", title, reason)]
-    copies, control = tested.copies, report.measured["real"].copying
-    protocol = report.protocol(space="inputs in box units, Euclidean", quantile=report.quantile)
-    verdict = "MORE COPIES THAN REAL SAMPLES SHOW" if copies.found else "not clearly more than real samples show"
-    share = Finding(
-        check=CHECK,
-        metric="copy_share",
-        title=f"{title}: nearer to one than {1 - report.quantile:.0%} of real held-out samples are ({verdict})",
-        value=copies.share,
-        unit="share",
-        interval=copies.interval,
-        n=copies.count,
-        better="lower",
-        protocol=protocol,
-        headline=True,
-        evidence=(
-            *pair_images(report.payload, report.context, copies.threshold),
-            copying_table(tested, control, report.real.bench.names),
-        ),
-    )
-    reference = "" if control is None else f" (real held-out samples: {control.authentic / control.copies.count:.3f})"
-    authenticity = Finding(
-        check=CHECK,
-        metric="authenticity",
-        title=f"Generated samples farther from their nearest training sample than that is from its own{reference}",
-        value=tested.authentic / copies.count,
-        unit="share",
-        interval=wilson(tested.authentic, copies.count),
-        n=copies.count,
-        better="neither",
-        protocol=protocol,
-    )
-    statistic = tested.statistic
-    if statistic is None:
-        reason = "No class has enough generated and held-out samples."
-        return [share, authenticity, not_assessed("data_copying", "Data-copying statistic C_T", reason)]
-    among = None if control is None else control.statistic
-    real = "" if among is None else f" (real held-out samples: {among:.2f})"
-    copying = Finding(
-        check=CHECK,
-        metric="data_copying",
-        title=f"Data-copying statistic C_T, mean over classes: far below 0 copying, far above 0 a poor fit{real}",
-        value=statistic,
-        unit="standard deviations",
-        n=copies.count,
-        better="neither",
-        protocol=protocol,
-    )
-    return [share, authenticity, copying]
 
 
 def _judge(bench: Bench, what: str, report: Report) -> Finding:
