@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from robust.errors import GraphError, ModelShapeError, RobustError, UnsupportedOperatorError
+from robust.errors import GraphError, ModelShapeError, RobustError
 from robust.graph.onnx_file import OnnxFile, ValueInfo, read_onnx
 from robust.graph.onnx_plan import Argument, Constant, Host, Step, Stored, Varying, make_plan, run_nodes
 
@@ -104,8 +104,6 @@ class OnnxModule(nn.Module):
                 )
                 self._check_rows(file)
                 return
-            except UnsupportedOperatorError:
-                raise
             except GraphError as error:
                 failure = error
         if self.declared_batch not in (None, 1):
@@ -114,8 +112,6 @@ class OnnxModule(nn.Module):
         try:
             self._bind(make_plan(file, self.input_names, self._example, self.output_name, (1,), None))
             self._check_rows(file)
-        except UnsupportedOperatorError:
-            raise
         except GraphError as error:
             raise (failure or error) from error
 

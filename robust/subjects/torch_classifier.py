@@ -88,6 +88,7 @@ class TorchClassifier:
         self._head, more = make_head(answers, output, stripped, self.source)
         self._head = self._head.to(self.device).eval()
         self._pipeline = nn.Sequential(self._preprocessing, self._network, self._head)
+        self._pipeline.training = False  # each part already is; exported programs refuse eval()
         self._pipeline.requires_grad_(False)
         classes = int(self._head(answers[:1]).shape[1])
         if class_names is not None and len(class_names) != classes:

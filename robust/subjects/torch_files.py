@@ -176,7 +176,7 @@ def load_program(path: Path, kind: str, *, trust: bool) -> nn.Module:
         if kind == "torchscript":
             scripted: nn.Module = torch.jit.load(str(path), map_location="cpu")  # type: ignore[no-untyped-call]
             return scripted
-        return torch.export.load(path).module()
+        return torch.export.load(path).module().requires_grad_(False)
     except Exception as error:  # both loaders raise whatever the archive makes them raise
         raise _broken(path, f"a whole {kind}", error) from error
 

@@ -31,7 +31,8 @@ def _arg(function: Callable[..., Tensor]) -> Operator:
     def arg(node: Node, x: Tensor) -> Tensor:
         axis, keep = node.get("axis", 0), bool(node.get("keepdims", 1))
         if node.get("select_last_index", 0):
-            return x.shape[axis] - 1 - function(x.flip(axis), dim=axis, keepdim=keep)
+            from_end: Tensor = function(x.flip(axis), dim=axis, keepdim=keep)
+            return x.shape[axis] - 1 - from_end
         return function(x, dim=axis, keepdim=keep)
 
     return Operator(arg)

@@ -70,9 +70,16 @@ def _along(node: Node, x: Tensor, axis: int, size: int, factor: float, mode: str
 
 
 def _source_places(node: Node, length: int, size: int, factor: float, how: str) -> NDArray[np.float64]:
-    out = np.arange(size, dtype=np.float64)
+    """Where each output falls between the inputs; in float32 as runtimes do, since ties decide."""
+    out, scale = np.arange(size, dtype=np.float32), np.float32(factor)
+    return _transformed(node, out, length, size, scale, how).astype(np.float64)
+
+
+def _transformed(
+    node: Node, out: NDArray[np.float32], length: int, size: int, factor: np.float32, how: str
+) -> NDArray[np.floating[Any]]:
     if how == "half_pixel" or (how == "pytorch_half_pixel" and size > 1):
-        return (out + 0.5) / factor - 0.5
+        return (out + np.float32(0.5)) / factor - np.float32(0.5)
     if how == "pytorch_half_pixel":
         return np.zeros(size)
     if how == "align_corners":
