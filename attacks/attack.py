@@ -129,7 +129,7 @@ class Attack(ABC):
         """
         x, labels = _checked(classifier, x, labels)
         epsilon = check_epsilon(epsilon)
-        if self.needs_gradients and not gives_gradients(classifier, x[:1]):
+        if self.needs_gradients and len(x) and not gives_gradients(classifier, x[:1]):
             raise NoGradientError(
                 f"{self.name} is a gradient attack and {classifier.name} gives no gradients",
                 wanted="a differentiable subject (a torch module, or an ONNX file whose operators are all known)",

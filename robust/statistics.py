@@ -87,6 +87,30 @@ def simultaneous_level(statements: int, level: float = LEVEL) -> float:
     return 1 - (1 - level) / max(1, statements)
 
 
+def median_interval(values: ArrayLike, level: float = LEVEL) -> Interval:
+    """Distribution-free interval of a median from order statistics (Conover 1999, section 3.2).
+
+    The interval runs from the k-th smallest to the k-th largest value, k the largest rank whose coverage is at least
+    ``level``. With fewer than six values none reaches 95 %: then it is the whole range, and ``level`` what that covers.
+
+    Raises:
+        ValueError: no values, or one that is not finite.
+    """
+    x = np.sort(np.asarray(values, dtype=np.float64))
+    if not len(x) or not np.isfinite(x).all():
+        raise ValueError("a median needs at least one value, all finite")
+    rank = max(1, int(stats.binom.ppf((1 - level) / 2, len(x), 0.5)))
+    while rank > 1 and 1 - 2 * float(stats.binom.cdf(rank - 1, len(x), 0.5)) < level:
+        rank -= 1
+    coverage = 1 - 2 * float(stats.binom.cdf(rank - 1, len(x), 0.5))
+    return Interval(
+        low=float(x[rank - 1]),
+        high=float(x[len(x) - rank]),
+        level=level if coverage >= level else max(0.0, coverage),
+        method="order statistics",
+    )
+
+
 def bootstrap(
     statistic: Callable[[NDArray[np.int64]], float],
     strata: Sequence[int],

@@ -95,7 +95,7 @@ class GradientAscent(FoolingMethod):
             search.reached,
             search.forward + len(classes),
             search.backward,
-            tuple(search.history),
+            tuple((used, float(low), float(middle)) for used, low, middle in search.history),
         )
 
 
@@ -108,7 +108,7 @@ class _Search:
         self.scores = torch.full((len(classes),), -torch.inf, dtype=torch.float64, device=classifier.device)
         self.reached = torch.full((len(classes),), -1, dtype=torch.int64, device=classifier.device)
         self.forward = self.backward = 0
-        self.history: list[tuple[int, float, float]] = []
+        self.history: list[tuple[int, Tensor, Tensor]] = []
 
     def climb(self, unit: Tensor, rows: Tensor, penalty: float) -> None:
         """One start of the classes in ``rows`` from ``unit [m, *shape]``."""
@@ -148,4 +148,4 @@ class _Search:
         done = (self.scores >= math.log(self.method.target)) & (self.reached < 0)
         self.reached = torch.where(done, self.forward, self.reached)
         confidences = self.scores.exp()
-        self.history.append((self.forward, float(confidences.min()), float(confidences.quantile(0.5))))
+        self.history.append((self.forward, confidences.min(), confidences.quantile(0.5)))

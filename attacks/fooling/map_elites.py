@@ -99,15 +99,15 @@ class MapElites(FoolingMethod):
         shape = tuple(archive.elites.shape[1:])
         if generation == 0:
             return torch.rand(size, *shape, generator=generator).to(archive.elites)
-        cells = torch.randint(len(archive.elites), (2, size), generator=generator)
-        elites = archive.elites.cpu()
+        elites = archive.elites
+        cells = torch.randint(len(elites), (2, size), generator=generator).to(elites.device)
         children = elites[cells[0]]
         if self.crossover_rate > 0:
             children = simulated_binary_crossover(
                 children, elites[cells[1]], self.crossover_rate, self.crossover_index, generator
             )
         rate = self.mutation_rate * 0.5 ** (generation // self.halve_every)
-        return polynomial_mutation(children, rate, self.strength, generator).to(archive.elites)
+        return polynomial_mutation(children, rate, self.strength, generator)
 
 
 def _moment(used: int, scores: Tensor) -> tuple[int, float, float]:

@@ -16,13 +16,13 @@ def polynomial_mutation(parents: Tensor, rate: float, strength: float, generator
         parents: ``[n, *shape]`` in the unit cube.
         rate: in (0, 1].
         strength: the index eta, above 0.
-        generator: owns the randomness; on the device of ``parents``.
+        generator: owns the randomness; on the CPU, so that the numbers are the same on any device.
 
     Returns:
         ``[n, *shape]``, clipped to the unit cube.
     """
     flat = parents.flatten(1)
-    draws = torch.rand(2, *flat.shape, generator=generator, device=flat.device)
+    draws = torch.rand(2, *flat.shape, generator=generator).to(flat)
     chosen = draws[0] < rate
     forced = draws[0] == draws[0].amin(1, keepdim=True)
     u = draws[1]
@@ -45,14 +45,14 @@ def simulated_binary_crossover(
         second: the same.
         rate: probability that a pair is crossed at all.
         index: the distribution index eta_c, above 0.
-        generator: owns the randomness; on the device of the parents.
+        generator: owns the randomness, on the CPU.
 
     Returns:
         ``[n, *shape]``, clipped to the unit cube.
     """
     a, b = first.flatten(1), second.flatten(1)
-    draws = torch.rand(2, *a.shape, generator=generator, device=a.device)
-    crossed = torch.rand(len(a), 1, generator=generator, device=a.device) < rate
+    draws = torch.rand(2, *a.shape, generator=generator).to(a)
+    crossed = torch.rand(len(a), 1, generator=generator).to(a) < rate
     u = draws[0].clamp(max=1 - 1e-7)
     spread = torch.where(u < 0.5, 2 * u, 1 / (2 * (1 - u))) ** (1 / (index + 1))
     mixed = 0.5 * ((1 + spread) * a + (1 - spread) * b)

@@ -71,6 +71,7 @@ class FairnessCheck(Check):
         "Each column is compared for itself; intersections of columns are not.",
     )
     Settings = FairnessSettings
+    needs = ("classifier", "groups")
 
     def plan(self, settings: FairnessSettings, context: Context) -> list[Shard]:
         """One shard per column.

@@ -64,6 +64,7 @@ class GenerationCheck(Check):
         "Only the prior was sampled. What an adversary could make the generator produce was not asked.",
     )
     Settings: ClassVar[type[CheckSettings]] = GenerationSettings
+    needs = ("classifier", "generator")
 
     def __init__(self) -> None:
         self._prepared: tuple[Context, RealSide] | None = None
