@@ -14,7 +14,7 @@ from torch import Tensor
 
 from robust.audit.check import Check, CheckSettings, Context, NotAssessedError, Payload, Results, Shard
 from robust.errors import DataShapeError, PlanError
-from robust.ood import Activations, Detector, Measured, activations_of, maximum_softmax_score, measure
+from robust.ood import Activations, Detector, Measured, activations_of, measure
 from robust.ood.evidence import area_plot, example_images, histogram_plot, panel_table
 from robust.ood.findings import (
     SetResult,
@@ -130,7 +130,7 @@ class OodCheck(Check):
                     scores[order[:half]],
                     scores[order[half:]],
                     context.rng(self.name, SELF, detector),
-                    resamples=max(settings.resamples, 4000),
+                    resamples=max(settings.resamples, 2000),
                     level=CONTROL_LEVEL,
                 )
                 for detector, scores in ready.scores.items()
@@ -316,7 +316,7 @@ def _examples(samples: Tensor, shown: Activations, settings: OodSettings, contex
     return {
         "examples": samples[:count].cpu().numpy(),
         "answers": shown.logits[:count].argmax(dim=1).cpu().numpy(),
-        "confidences": -maximum_softmax_score(shown.logits[:count]).cpu().numpy(),
+        "confidences": shown.logits[:count].softmax(dim=1).amax(dim=1).cpu().numpy(),
     }
 
 
