@@ -40,14 +40,6 @@ class DoubleClassifier:
         self.class_names = tuple(f"c{k}" for k in range(classes))
         self.differentiable = body is not None
 
-    def to(self, device: torch.device) -> None:
-        """Move to ``device`` in place."""
-        self.device = device
-        self._head.to(device)
-        if self._body is not None:
-            self._body.to(device)
-        self.input_box = Box(self.input_box.lower.to(device), self.input_box.upper.to(device))
-
     def features(self, x: Tensor) -> Tensor | None:
         if self._body is None:
             return None

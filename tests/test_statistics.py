@@ -29,6 +29,7 @@ from robust.statistics import (
 RATES = st.integers(1, 200).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
 
 
+@settings(max_examples=60, deadline=None)
 @given(RATES)
 def test_wilson_and_clopper_pearson_agree_with_scipy(rate: tuple[int, int]) -> None:
     successes, trials = rate
@@ -99,13 +100,14 @@ def test_holm_by_hand_with_a_hole() -> None:
     assert holm([0.9, 0.8]).tolist() == [1.0, 1.0]
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.lists(st.integers(-3, 3), min_size=1, max_size=30), st.lists(st.integers(-3, 3), min_size=1, max_size=30))
 def test_the_area_is_sklearns(negative: list[int], positive: list[int]) -> None:
     truth = [0] * len(negative) + [1] * len(positive)
     assert auroc(negative, positive) == pytest.approx(roc_auc_score(truth, negative + positive))
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(st.floats(0, 1), st.integers(1, 300), st.integers(1, 300))
 def test_the_interval_of_an_area_holds_it_mirrors_and_solves_its_equation(area: float, n: int, m: int) -> None:
     interval = mann_whitney_interval(area, n, m)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
@@ -81,7 +82,7 @@ class OodCheck(Check):
     Settings = OodSettings
 
     def __init__(self) -> None:
-        self._memo: tuple[Context, OodSettings, _Prepared] | None = None
+        self._memo: tuple[weakref.ref[Context], OodSettings, _Prepared] | None = None
 
     def plan(self, settings: OodSettings, context: Context) -> list[Shard]:
         """The data themselves first, then one shard per set.
@@ -201,7 +202,7 @@ class OodCheck(Check):
         return f"about {min(samples, settings.samples) * 6 + samples:,} forward passes"
 
     def _prepare(self, settings: OodSettings, context: Context) -> _Prepared:
-        if self._memo is not None and self._memo[0] is context and self._memo[1] == settings:
+        if self._memo is not None and self._memo[0]() is context and self._memo[1] == settings:
             return self._memo[2]
         fit, test = _split(settings, context)
         source = context.reference or context.data
@@ -217,8 +218,12 @@ class OodCheck(Check):
             labels=torch.from_numpy(context.data.labels[test]),
             scores=score_panel(panel, shown),
         )
-        self._memo = (context, settings, ready)
+        self._memo = (weakref.ref(context, self._forget), settings, ready)
         return ready
+
+    def _forget(self, _: weakref.ref[Context]) -> None:
+        """A fitted panel lives as long as the audit it was fitted for."""
+        self._memo = None
 
     def _samples(self, name: str, settings: OodSettings, context: Context, ready: _Prepared) -> Tensor:
         count = min(settings.samples, len(ready.samples))

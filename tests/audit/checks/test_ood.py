@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 from dataclasses import replace
 
 import numpy as np
@@ -120,6 +121,18 @@ def test_a_new_check_object_gives_the_same_findings() -> None:
     assert whole == OodCheck().conclude(pieces, settings, where, {})
 
 
+def test_a_fitted_panel_does_not_outlive_its_audit() -> None:
+    samples, labels = prototypes((3,), classes=2)
+    where = context(classifier((3,), samples, labels, 2), dataset(samples, labels))
+    check, settings = OodCheck(), OodSettings(**SMALL)
+    ready = check._prepare(settings, where)
+    assert check._prepare(settings, where) is ready
+    assert check._prepare(OodSettings(**SMALL, samples=30), where) is not ready
+    del where
+    gc.collect()
+    assert check._memo is None
+
+
 def test_bad_plans_and_data_get_typed_errors() -> None:
     samples, labels = prototypes((4,), classes=2)
     model = classifier((4,), samples, labels, 2)
@@ -142,8 +155,10 @@ def test_scores_on_the_accelerator_are_those_of_the_processor() -> None:
     here = context(model, dataset(samples, labels))
     settings = OodSettings(**SMALL)
     expected = results_of(OodCheck(), settings, here)
-    model.to(torch.device("cuda"))
-    there = replace(here, device=torch.device("cuda"))
+    device = torch.device("cuda")
+    model._head.to(device)
+    model.device = device
+    there = replace(here, device=device)
     for (_, cpu), (_, gpu) in zip(expected, results_of(OodCheck(), settings, there), strict=True):
         for detector, scores in cpu["scores"].items():
             np.testing.assert_allclose(gpu["scores"][detector], scores, rtol=1e-3, atol=1e-3)
