@@ -12,6 +12,7 @@ from robust.fairness.gap import Gap, gap_limits, worst_group
 from robust.record import Evidence, Finding, Interval, Outcome
 from robust.statistics import simultaneous_level, wilson
 
+NAMED = 8
 BURDEN = "attack_success_rate"
 GAP_PROTOCOL: dict[str, str | int | float | bool] = {
     "interval": "newcombe on all pairs of groups, bonferroni within the gap",
@@ -208,4 +209,8 @@ def _burden_reason(compared: Sequence[tuple[Assessment, Gap]], scope: Scope) -> 
 
 
 def _left_out(item: Assessment) -> str:
-    return f" Left out as too small: {', '.join(item.left_out)}." if item.left_out else ""
+    names = item.left_out
+    if not names:
+        return ""
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return f" Left out as too small: {', '.join(names[:NAMED])}{more}."

@@ -90,8 +90,10 @@ def group_frame(column: str, values: NDArray[np.str_]) -> GroupFrame:
     return GroupFrame(column, tuple(str(names[i]) for i in order), place[codes.reshape(-1)])
 
 
-def _sort_key(name: str) -> tuple[int, float, str]:
+def _sort_key(name: str) -> tuple[int, float, int, str]:
+    """Numbers and bins by their lower ends (``< 28``, ``28 to < 37``, ``>= 37``), then text."""
+    first = name.removeprefix(">=").removeprefix("<").strip().split(" to ")[0]
     try:
-        return (0, float(name), name)
+        return (0, float(first), 0 if name.startswith("<") else 1, name)
     except ValueError:
-        return (1, 0.0, name)
+        return (1, 0.0, 0, name)

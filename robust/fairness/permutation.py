@@ -11,12 +11,13 @@ about, does not drown a real gap between large ones.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from robust.fairness.group_frame import GroupCounts, GroupFrame, Rate
-from robust.statistics import holm, permutation_p_value
+from robust.statistics import chunks, holm, permutation_p_value
 
 
 def pooled_statistic(hits: NDArray[np.int64], sizes: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -24,11 +25,13 @@ def pooled_statistic(hits: NDArray[np.int64], sizes: NDArray[np.int64]) -> NDArr
 
     0 where all or no samples are hits: there is nothing to tell groups apart by.
     """
-    hits, sizes = np.broadcast_arrays(hits, sizes)
-    rates = hits / sizes
-    pooled = hits.sum(axis=-1) / sizes.sum(axis=-1)
-    spread = np.sqrt(1 / sizes[..., :, None] + 1 / sizes[..., None, :])
-    apart = (np.abs(rates[..., :, None] - rates[..., None, :]) / spread).max(axis=(-2, -1))
+    rates, inverse = hits / sizes, 1 / np.asarray(sizes)
+    pooled = np.sum(hits, axis=-1) / np.sum(sizes, axis=-1)
+    apart = np.zeros(rates.shape[:-1])
+    for first in range(rates.shape[-1] - 1):
+        difference = np.abs(rates[..., first + 1 :] - rates[..., first : first + 1])
+        spread = np.sqrt(inverse[..., first + 1 :] + inverse[..., first : first + 1])
+        apart = np.maximum(apart, (difference / spread).max(axis=-1))
     scale = np.sqrt(pooled * (1 - pooled))
     return np.asarray(np.divide(apart, scale, out=np.zeros_like(apart), where=scale > 0), dtype=np.float64)
 
@@ -36,8 +39,11 @@ def pooled_statistic(hits: NDArray[np.int64], sizes: NDArray[np.int64]) -> NDArr
 def permutation_null(counts: GroupCounts, rng: np.random.Generator, resamples: int = 9999) -> NDArray[np.float64]:
     """``pooled_statistic`` of ``resamples`` shuffles of the groups of ``counts``: ``[resamples]``."""
     total = int(counts.hits.sum())
-    hits = rng.multivariate_hypergeometric(counts.sizes, total, size=resamples, method="marginals")
-    return pooled_statistic(hits, counts.sizes)
+    parts = []
+    for rows in chunks(resamples, 8 * len(counts.sizes)):
+        hits = rng.multivariate_hypergeometric(counts.sizes, total, size=rows, method="marginals")
+        parts.append(pooled_statistic(hits, counts.sizes))
+    return np.concatenate(parts)
 
 
 def false_alarms(
@@ -66,14 +72,19 @@ def false_alarms(
         alpha: as in the audit.
         shuffles: how many.
     """
-    alarms = 0
-    for _ in range(shuffles):
-        values: list[float] = []
-        for frame, of_column, drawn in zip(frames, rates, nulls, strict=True):
-            shuffled = GroupFrame(frame.column, frame.names, rng.permutation(frame.codes))
-            for rate, null in zip(of_column, drawn, strict=True):
-                counts = shuffled.count(rate).at_least(minimum_size)
-                if null is not None and len(counts.names) > 1:
-                    values.append(float(permutation_p_value(pooled_statistic(counts.hits, counts.sizes), null)))
-        alarms += bool(values) and float(np.nanmin(holm(values))) <= alpha
-    return alarms
+    codes = [np.stack([rng.permutation(frame.codes) for _ in range(shuffles)]) for frame in frames]
+    p_values = []
+    for frame, shuffled, of_column, drawn in zip(frames, codes, rates, nulls, strict=True):
+        for rate, null in zip(of_column, drawn, strict=True):
+            if null is not None:
+                found = [_statistic(replace(frame, codes=row).count(rate).at_least(minimum_size)) for row in shuffled]
+                p_values.append(np.where(np.isnan(found), np.nan, permutation_p_value(found, null)))
+    if not p_values:
+        return 0
+    adjusted = np.stack([holm(column) for column in np.stack(p_values).T])
+    return int((adjusted <= alpha).any(axis=1).sum())
+
+
+def _statistic(counts: GroupCounts) -> float:
+    """NaN where fewer than two groups are left."""
+    return float(pooled_statistic(counts.hits, counts.sizes)) if len(counts.names) > 1 else float("nan")

@@ -1,15 +1,25 @@
-"""Maximum softmax probability (Hendrycks and Gimpel 2017): ``s(x) = -max_k softmax(z(x))_k``."""
+"""Maximum softmax probability (Hendrycks and Gimpel 2017): low confidence is abnormal.
+
+``p(x) = max_k softmax(z(x))_k``, scored here as its log-odds of being wrong, ``s = log((1 - p) / p)``, which is
+``log sum_{k != top} exp(z_k) - z_top``. The ranking is that of ``-p``, and so is every metric that depends on the
+ranking alone, but without saturation: a confidence that rounds to 1 ties with all others that do. On a small MNIST
+network with logits up to 154 against letters, the area under the ROC curve is 0.70 with ``-p`` in float32, 0.82 in
+float64 and 0.86 with the log-odds; the first two measure the arithmetic.
+"""
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from robust.ood.detector import Activations
 
 
 def maximum_softmax_score(logits: Tensor) -> Tensor:
-    """Logits ``[n, classes]`` to scores ``[n]`` in [-1, -1/classes]; higher is more abnormal."""
-    return -logits.softmax(dim=1).amax(dim=1)
+    """Logits ``[n, classes]``, at least two classes, to log-odds ``[n]``; ``sigmoid(-score)`` is the confidence."""
+    top, place = logits.max(dim=1, keepdim=True)
+    others = logits.scatter(1, place, -torch.inf).logsumexp(dim=1)
+    return others - top[:, 0]
 
 
 class MaximumSoftmax:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from robust.fairness import GroupCounts, gap_limits, largest_gap, worst_group
@@ -30,6 +30,7 @@ def test_three_groups_by_all_pairs_written_out() -> None:
     assert gap.interval.high == pytest.approx(max(pair.high for pair in pairs))
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(1, 60), st.floats(0, 1)), min_size=2, max_size=6))
 def test_the_interval_holds_the_value_and_stays_in_the_unit_interval(groups: list[tuple[int, float]]) -> None:
     sizes = [size for size, _ in groups]

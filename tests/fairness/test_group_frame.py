@@ -55,6 +55,8 @@ def test_groups_are_sorted_numbers_as_numbers_and_codes_follow() -> None:
     frame = group_frame("age", values)
     assert frame.names == ("-1", "9", "10", "x")
     assert [frame.names[code] for code in frame.codes] == values.tolist()
+    bins = group_frame("age", np.array([">= 61", "< 9", "9 to < 37", "37 to < 61", "(missing)"]))
+    assert bins.names == ("< 9", "9 to < 37", "37 to < 61", ">= 61", "(missing)")
 
 
 def test_small_groups_are_set_aside_and_wrong_lengths_refused() -> None:

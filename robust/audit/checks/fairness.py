@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,7 +55,7 @@ class FairnessSettings(CheckSettings):
     )
     minimum_group_size: int = Field(default=10, ge=2, description="smaller groups are shown but not compared")
     alpha: float = Field(default=0.05, gt=0, lt=1, description="level of the corrected permutation tests")
-    resamples: int = Field(default=9999, ge=999, description="permutations per test")
+    resamples: int = Field(default=9999, ge=999, description="permutations per test, at least; more if tests are many")
     shuffles: int = Field(default=200, ge=50, description="shuffled data sets of the control")
     under_attack: bool = Field(default=True, description="also compare robust and certified accuracy of the groups")
 
@@ -71,7 +72,7 @@ class FairnessCheck(Check):
         "Each column is compared for itself; intersections of columns are not.",
     )
     Settings = FairnessSettings
-    needs = ("classifier", "groups")
+    needs: ClassVar[tuple[Literal["classifier", "generator", "groups"], ...]] = ("classifier", "groups")
 
     def plan(self, settings: FairnessSettings, context: Context) -> list[Shard]:
         """One shard per column.
@@ -111,6 +112,7 @@ class FairnessCheck(Check):
         first = results[0][1]
         predictions, labels = np.asarray(first["predictions"]), np.asarray(first["labels"])
         questions = self._questions(predictions, labels, settings, context, earlier)
+        resamples = permutations(settings, len(results) * len(questions))
         items: list[Assessment] = []
         for shard, payload in results:
             column = shard.parameters["column"]
@@ -124,14 +126,14 @@ class FairnessCheck(Check):
                         question,
                         rng,
                         minimum_size=settings.minimum_group_size,
-                        resamples=settings.resamples,
+                        resamples=resamples,
                     )
                 )
         items = corrected(items)
         findings: list[Finding] = []
         for shard, _ in results:
             of_column = [item for item in items if item.frame.column == shard.parameters["column"]]
-            findings += self._column(of_column, settings, context)
+            findings += self._column(of_column, settings, context, resamples)
         return [*findings, *self._missing(settings, earlier), self._control(items, settings, context)]
 
     def estimate(self, settings: FairnessSettings, samples: int, classes: int) -> str:
@@ -165,14 +167,16 @@ class FairnessCheck(Check):
             questions += attack_questions(earlier, predictions == labels)
         return questions
 
-    def _column(self, items: Sequence[Assessment], settings: FairnessSettings, context: Context) -> list[Finding]:
+    def _column(
+        self, items: Sequence[Assessment], settings: FairnessSettings, context: Context, resamples: int
+    ) -> list[Finding]:
         clean = [item for item in items if item.question.rate.name in CLEAN]
         positive = _positive(settings, context)
         scope = Scope(
             check=self.name,
             alpha=settings.alpha,
             minimum_size=settings.minimum_group_size,
-            resamples=settings.resamples,
+            resamples=resamples,
             positive="" if positive is None else context.classifier.class_names[positive],
         )
         evidence: tuple[Evidence, ...] = (*map(group_plot, clean), group_table(items), gap_table(items))
@@ -263,6 +267,11 @@ def attack_questions(earlier: Mapping[str, Results], right: NDArray[np.bool_]) -
         where = (("norm", norm), ("epsilon", epsilon))
         questions.append(Question(certified_share(among, certified), "certified accuracy", "higher", where))
     return questions
+
+
+def permutations(settings: FairnessSettings, tests: int) -> int:
+    """Permutations per test: enough that the smallest p-value there is survives Holm over ``tests`` with room."""
+    return max(settings.resamples, math.ceil(4 * tests / settings.alpha))
 
 
 def _grid(results: Results, key: str) -> dict[tuple[str, float], list[list[tuple[Sequence[int], NDArray[np.bool_]]]]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from robust.audit.check import Check, CheckSettings, Context, NotAssessedError, Payload, Results, Shard
 from robust.errors import DataShapeError, PlanError
-from robust.ood import Activations, Detector, Measured, activations_of, maximum_softmax_score, measure
+from robust.ood import Activations, Detector, Measured, activations_of, measure
 from robust.ood.evidence import area_plot, example_images, histogram_plot, panel_table
 from robust.ood.findings import (
     SetResult,
@@ -81,7 +82,7 @@ class OodCheck(Check):
     Settings = OodSettings
 
     def __init__(self) -> None:
-        self._memo: tuple[Context, OodSettings, _Prepared] | None = None
+        self._memo: tuple[weakref.ref[Context], OodSettings, _Prepared] | None = None
 
     def plan(self, settings: OodSettings, context: Context) -> list[Shard]:
         """The data themselves first, then one shard per set.
@@ -130,7 +131,7 @@ class OodCheck(Check):
                     scores[order[:half]],
                     scores[order[half:]],
                     context.rng(self.name, SELF, detector),
-                    resamples=max(settings.resamples, 4000),
+                    resamples=max(settings.resamples, 2000),
                     level=CONTROL_LEVEL,
                 )
                 for detector, scores in ready.scores.items()
@@ -201,7 +202,7 @@ class OodCheck(Check):
         return f"about {min(samples, settings.samples) * 6 + samples:,} forward passes"
 
     def _prepare(self, settings: OodSettings, context: Context) -> _Prepared:
-        if self._memo is not None and self._memo[0] is context and self._memo[1] == settings:
+        if self._memo is not None and self._memo[0]() is context and self._memo[1] == settings:
             return self._memo[2]
         fit, test = _split(settings, context)
         source = context.reference or context.data
@@ -217,8 +218,12 @@ class OodCheck(Check):
             labels=torch.from_numpy(context.data.labels[test]),
             scores=score_panel(panel, shown),
         )
-        self._memo = (context, settings, ready)
+        self._memo = (weakref.ref(context, self._forget), settings, ready)
         return ready
+
+    def _forget(self, _: weakref.ref[Context]) -> None:
+        """A fitted panel lives as long as the audit it was fitted for."""
+        self._memo = None
 
     def _samples(self, name: str, settings: OodSettings, context: Context, ready: _Prepared) -> Tensor:
         count = min(settings.samples, len(ready.samples))
@@ -316,7 +321,7 @@ def _examples(samples: Tensor, shown: Activations, settings: OodSettings, contex
     return {
         "examples": samples[:count].cpu().numpy(),
         "answers": shown.logits[:count].argmax(dim=1).cpu().numpy(),
-        "confidences": -maximum_softmax_score(shown.logits[:count]).cpu().numpy(),
+        "confidences": shown.logits[:count].softmax(dim=1).amax(dim=1).cpu().numpy(),
     }
 
 

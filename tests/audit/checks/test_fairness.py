@@ -7,7 +7,7 @@ import pytest
 from torch import nn
 
 from robust.audit.check import Context, NotAssessedError, Results, Shard
-from robust.audit.checks.fairness import FairnessCheck, FairnessSettings, attack_questions
+from robust.audit.checks.fairness import FairnessCheck, FairnessSettings, attack_questions, permutations
 from robust.errors import MissingColumnError, PlanError
 from robust.record import Finding, Outcome
 from tests.doubles import DoubleClassifier, Table, context, dataset, results_of
@@ -139,3 +139,21 @@ def test_bad_plans_get_typed_errors() -> None:
         check.plan(FairnessSettings(positive="c7"), here)
     with pytest.raises(NotAssessedError, match="name one"):
         check.plan(FairnessSettings(), where(np.zeros(4, int), np.zeros(4, int), {}))
+
+
+def test_many_tests_get_permutations_enough_to_find_something() -> None:
+    settings = FairnessSettings(resamples=999)
+    assert permutations(settings, 4) == 999
+    assert 400 * 1 / (1 + permutations(settings, 400)) < settings.alpha / 2
+
+
+def test_a_column_of_many_small_groups_is_judged_in_little_memory() -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 2, 1200)
+    place = np.array([f"village {k}" for k in rng.integers(0, 60, 1200)])
+    found = audited(where(labels, labels, {"place": place}), under_attack=False, shuffles=50)
+    gap = found["fairness/accuracy_gap?column=place"]
+    assert gap.value == 0.0
+    assert gap.interval is not None
+    assert gap.interval.low == 0.0
+    assert gap.interval.high > 0.2  # sixty small groups leave a large gap possible
