@@ -18,6 +18,7 @@ from robust.record import AuditRecord, BarPlot, CheckRecord, CurvePlot, Evidence
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 SHOWN_SIDE = 96
+UNBROKEN = 20
 
 
 @dataclass(frozen=True)
@@ -32,13 +33,13 @@ class FindingView:
     def value(self) -> str:
         """The value in its unit, or a dash."""
         found = self.finding
-        return number_format.DASH if found.value is None else number_format.quantity(found.value, found.unit)
+        return _together(number_format.DASH if found.value is None else number_format.quantity(found.value, found.unit))
 
     @property
     def interval(self) -> str:
         """The interval in the value's unit, or empty."""
         found = self.finding
-        return "" if found.interval is None else number_format.interval_text(found.interval, found.unit)
+        return "" if found.interval is None else _together(number_format.interval_text(found.interval, found.unit))
 
     @property
     def reason(self) -> str:
@@ -155,6 +156,11 @@ def shown_size(item: ImageItem) -> tuple[int, int]:
     """Width and height in pixels on the page: a whole multiple, so that the pixels of tiny pictures stay square."""
     factor = max(1, SHOWN_SIDE // max(item.width, item.height, 1))
     return max(1, item.width) * factor, max(1, item.height) * factor
+
+
+def _together(text: str) -> str:
+    """A short quantity that no line break may cut; a long one may be."""
+    return text.replace(" ", "\u00a0") if len(text) <= UNBROKEN else text
 
 
 def _in_front(view: FindingView) -> bool:

@@ -139,7 +139,8 @@ def test_print_opens_what_is_folded(browser: Any, address: str) -> None:
     page = context.new_page()
     page.goto(address)
     page.emulate_media(media="print")
-    heights = page.locator("details.fold table").evaluate_all("nodes => nodes.map(n => n.getBoundingClientRect().height)")
+    measure = "nodes => nodes.map(node => node.getBoundingClientRect().height)"
+    heights = page.locator("details.fold table").evaluate_all(measure)
     context.close()
     assert heights
     assert min(heights) > 0

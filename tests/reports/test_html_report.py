@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import itertools
 import re
 
 from reports import render_html
@@ -73,7 +74,7 @@ def test_verdict_and_counts_on_top() -> None:
 
 
 def test_what_decides_the_verdict_links_to_the_findings() -> None:
-    links = [link for link in section("why").all("a")]
+    links = list(section("why").all("a"))
     targets = {link.attributes["href"][1:]: link.text for link in links}
     for finding in (f for f in RECORD.findings if f.id in {*RECORD.gate.failures, *RECORD.gate.undecided}):
         anchor = next(key for key, words in targets.items() if words == finding.title)
@@ -96,7 +97,7 @@ def test_headings_descend_one_step_at_a_time() -> None:
     levels = [int(e.name[1]) for e in PAGE.walk() if re.fullmatch("h[1-6]", e.name)]
     assert levels[0] == 1
     assert levels.count(1) == 1
-    assert all(b <= a + 1 for a, b in zip(levels, levels[1:], strict=False))
+    assert all(b <= a + 1 for a, b in itertools.pairwise(levels))
 
 
 def test_pictures_have_words_and_whole_multiples_of_their_pixels() -> None:
