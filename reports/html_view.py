@@ -12,6 +12,7 @@ from markupsafe import Markup
 from pydantic import JsonValue
 
 from reports import bar_plot, curve_plot, number_format
+from reports.sandwich import spread
 from reports.standing import Overall, State, check_state, finding_state, is_discredited, overall
 from reports.text import one_line, unique_slugs
 from robust.record import AuditRecord, BarPlot, CheckRecord, CurvePlot, Evidence, Finding, ImageItem, Table
@@ -19,6 +20,10 @@ from robust.record import AuditRecord, BarPlot, CheckRecord, CurvePlot, Evidence
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 SHOWN_SIDE = 96
 UNBROKEN = 20
+MOST_POINTS = 40
+"""Points per curve in the table behind a figure."""
+MOST_ROWS = 400
+"""Rows of a table that the page shows; the record holds the rest."""
 
 
 @dataclass(frozen=True)
@@ -189,19 +194,29 @@ def _evidence_view(finding: Finding, evidence: Evidence, anchor: str) -> Evidenc
     if isinstance(evidence, BarPlot):
         svg = bar_plot.draw_bars(evidence, anchor)
         return EvidenceView(evidence, anchor, finding, svg=svg, numbers=_bar_table(evidence))
+    if isinstance(evidence, Table) and len(evidence.rows) > MOST_ROWS:
+        rest = f"{len(evidence.rows) - MOST_ROWS:,} further rows are in record.json."
+        caption = f"{evidence.caption} {rest}".strip()
+        short = evidence.model_copy(update={"rows": evidence.rows[:MOST_ROWS], "caption": caption})
+        return EvidenceView(short, anchor, finding)
     return EvidenceView(evidence, anchor, finding)
 
 
 def _curve_table(plot: CurvePlot) -> Table:
     rows: list[tuple[str | float | None, ...]] = []
+    left_out = 0
     for curve in plot.curves:
         low = curve.band.low if curve.band else ()
         high = curve.band.high if curve.band else ()
-        for index, (x, y) in enumerate(zip(curve.x, curve.y, strict=False)):
+        count = min(len(curve.x), len(curve.y))
+        shown = spread(count, MOST_POINTS)
+        left_out += count - len(shown)
+        for index in shown:
             ends = low[index] if index < len(low) else None, high[index] if index < len(high) else None
-            rows.append((curve.label, x, y, *ends))
+            rows.append((curve.label, curve.x[index], curve.y[index], *ends))
     columns = ("curve", plot.x_label, plot.y_label, "low", "high")
-    return Table(title=plot.title, columns=columns, rows=tuple(rows))
+    caption = f"{left_out:,} further points are in record.json." if left_out else ""
+    return Table(title=plot.title, columns=columns, rows=tuple(rows), caption=caption)
 
 
 def _bar_table(plot: BarPlot) -> Table:

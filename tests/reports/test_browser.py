@@ -33,7 +33,7 @@ def browser() -> Iterator[Any]:
         launched.close()
 
 
-@pytest.fixture(scope="module", params=sorted(PAGES))
+@pytest.fixture(scope="module", params=["sample", pytest.param("hostile", marks=pytest.mark.slow)])
 def address(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
     path: Path = tmp_path_factory.mktemp("page") / "report.html"
     path.write_text(render_html(PAGES[request.param]()), encoding="utf-8")

@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reports.sandwich import Contradiction, Strip, contradictions, is_sandwich, step_line, strips
+from reports.sandwich import Contradiction, Strip, contradictions, is_sandwich, spread, step_line, strips
 from robust.record import Curve, CurvePlot
 
 ATTACK = [(0.0, 0.9), (0.1, 0.6), (0.2, 0.1)]
@@ -70,3 +70,9 @@ def test_the_truth_of_any_population_lies_inside(
         if strip.left <= budget <= strip.right:
             assert strip.proved <= truth <= strip.possible
     assert contradictions([curves[0]], [curves[1]]) == []
+
+
+def test_spread_keeps_both_ends_and_the_order() -> None:
+    assert spread(3, 5) == [0, 1, 2]
+    assert spread(101, 5) == [0, 25, 50, 75, 100]
+    assert spread(0, 5) == []
