@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from markupsafe import Markup
 
 from reports.number_format import number
-from reports.sandwich import Points, Strip, contradictions, is_sandwich, points, step_line, strips
+from reports.sandwich import Points, Strip, contradictions, is_sandwich, points, spread, step_line, strips
 from reports.scales import LinearScale, domain, nice_ticks
 from reports.svg import axes, coordinate, line, marker, path, picture, tag
 from reports.text import clean, one_line, shorten
@@ -16,6 +16,8 @@ from robust.record import Curve, CurvePlot
 WIDTH, HEIGHT = 480.0, 312.0
 LEFT, RIGHT, TOP, BOTTOM = 56.0, 464.0, 34.0, 260.0
 LARGEST_MARKED = 40
+MOST_DRAWN = 1000
+"""Points of a line; more cannot be told apart on a page. Steps are never thinned: they are claims."""
 COLOURS = 6
 
 
@@ -172,7 +174,8 @@ def _patterns(anchor: str) -> Markup:
 def _band(curve: Curve, style: str, x: LinearScale, y: LinearScale) -> Markup:
     if curve.band is None:
         return Markup("")
-    triples = sorted(zip(curve.x, curve.band.low, curve.band.high, strict=False))
+    every = sorted(zip(curve.x, curve.band.low, curve.band.high, strict=False))
+    triples = [every[index] for index in spread(len(every), MOST_DRAWN)]
     upper = [(x(at), y(high)) for at, _, high in triples]
     lower = [(x(at), y(low)) for at, low, _ in reversed(triples)]
     return tag("path", d=path(upper + lower, closed=True), class_=f"band {style}") if triples else Markup("")
@@ -180,6 +183,8 @@ def _band(curve: Curve, style: str, x: LinearScale, y: LinearScale) -> Markup:
 
 def _curve(curve: Curve, style: str, index: int, x: LinearScale, y: LinearScale, *, stepped: bool) -> list[Markup]:
     pairs = points(curve)
+    if not stepped:
+        pairs = [pairs[index] for index in spread(len(pairs), MOST_DRAWN)]
     corners = [(x(a), y(b)) for a, b in (step_line(pairs, curve.role) if stepped else pairs)]
     parts = [tag("path", d=path(corners), class_=f"curve {style}")]
     if stepped and curve.band is not None:

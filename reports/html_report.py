@@ -11,7 +11,8 @@ import jinja2
 from markupsafe import Markup
 
 from reports import glossary, number_format
-from reports.html_view import build_page, flat_plan, is_png, shown_size
+from reports.html_evidence import is_png, shown_size
+from reports.html_view import build_page, flat_plan
 from reports.standing import State
 from reports.text import clean, one_line
 from robust.record import AuditRecord

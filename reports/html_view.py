@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from markupsafe import Markup
 from pydantic import JsonValue
 
-from reports import bar_plot, curve_plot, number_format
+from reports import number_format
+from reports.html_evidence import EvidenceView, evidence_view
 from reports.standing import Overall, State, check_state, finding_state, is_discredited, overall
 from reports.text import one_line, unique_slugs
-from robust.record import AuditRecord, BarPlot, CheckRecord, CurvePlot, Evidence, Finding, ImageItem, Table
+from robust.record import AuditRecord, CheckRecord, Finding
 
-PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-SHOWN_SIDE = 96
+UNBROKEN = 20
+"""A value of at most so many characters is kept on one line."""
 
 
 @dataclass(frozen=True)
@@ -32,13 +30,13 @@ class FindingView:
     def value(self) -> str:
         """The value in its unit, or a dash."""
         found = self.finding
-        return number_format.DASH if found.value is None else number_format.quantity(found.value, found.unit)
+        return _together(number_format.DASH if found.value is None else number_format.quantity(found.value, found.unit))
 
     @property
     def interval(self) -> str:
         """The interval in the value's unit, or empty."""
         found = self.finding
-        return "" if found.interval is None else number_format.interval_text(found.interval, found.unit)
+        return "" if found.interval is None else _together(number_format.interval_text(found.interval, found.unit))
 
     @property
     def reason(self) -> str:
@@ -50,20 +48,6 @@ class FindingView:
     def threshold(self) -> str:
         """What was wanted, or empty."""
         return number_format.threshold_text(self.finding.threshold, self.finding.unit)
-
-
-@dataclass(frozen=True)
-class EvidenceView:
-    """One piece of evidence, drawn, with the finding that it belongs to."""
-
-    evidence: Evidence
-    anchor: str
-    finding: Finding
-    svg: Markup | None = None
-    legend: tuple[tuple[Markup, str], ...] = ()
-    warnings: tuple[str, ...] = ()
-    numbers: Table | None = None
-    """The table behind a figure."""
 
 
 @dataclass(frozen=True)
@@ -143,18 +127,9 @@ def flat_plan(plan: Mapping[str, JsonValue], prefix: str = "") -> Iterator[tuple
             yield name, json.dumps(value, ensure_ascii=False)
 
 
-def is_png(item: ImageItem) -> bool:
-    """Whether the bytes of a picture are a PNG at all; a record may come from anywhere."""
-    try:
-        return base64.b64decode(item.png, validate=True).startswith(PNG_SIGNATURE)
-    except (binascii.Error, ValueError):
-        return False
-
-
-def shown_size(item: ImageItem) -> tuple[int, int]:
-    """Width and height in pixels on the page: a whole multiple, so that the pixels of tiny pictures stay square."""
-    factor = max(1, SHOWN_SIDE // max(item.width, item.height, 1))
-    return max(1, item.width) * factor, max(1, item.height) * factor
+def _together(text: str) -> str:
+    """A short quantity that no line break may cut; a long one may be."""
+    return text.replace(" ", "\u00a0") if len(text) <= UNBROKEN else text
 
 
 def _in_front(view: FindingView) -> bool:
@@ -168,39 +143,9 @@ def _check_view(check: CheckRecord, anchor: str) -> CheckView:
     )
     pairs = [(finding, evidence) for finding in check.findings for evidence in finding.evidence]
     drawn = tuple(
-        _evidence_view(finding, evidence, f"{anchor}-e{index}") for index, (finding, evidence) in enumerate(pairs, 1)
+        evidence_view(finding, evidence, f"{anchor}-e{index}") for index, (finding, evidence) in enumerate(pairs, 1)
     )
     return CheckView(check, anchor, check_state(check), is_discredited(check), findings, drawn)
-
-
-def _evidence_view(finding: Finding, evidence: Evidence, anchor: str) -> EvidenceView:
-    if isinstance(evidence, CurvePlot):
-        return EvidenceView(
-            evidence, anchor, finding, svg=curve_plot.draw_curves(evidence, anchor),
-            legend=tuple(curve_plot.legend(evidence, anchor)), warnings=tuple(curve_plot.warnings(evidence)),
-            numbers=_curve_table(evidence),
-        )  # fmt: skip
-    if isinstance(evidence, BarPlot):
-        svg = bar_plot.draw_bars(evidence, anchor)
-        return EvidenceView(evidence, anchor, finding, svg=svg, numbers=_bar_table(evidence))
-    return EvidenceView(evidence, anchor, finding)
-
-
-def _curve_table(plot: CurvePlot) -> Table:
-    rows: list[tuple[str | float | None, ...]] = []
-    for curve in plot.curves:
-        low = curve.band.low if curve.band else ()
-        high = curve.band.high if curve.band else ()
-        for index, (x, y) in enumerate(zip(curve.x, curve.y, strict=False)):
-            ends = low[index] if index < len(low) else None, high[index] if index < len(high) else None
-            rows.append((curve.label, x, y, *ends))
-    columns = ("curve", plot.x_label, plot.y_label, "low", "high")
-    return Table(title=plot.title, columns=columns, rows=tuple(rows))
-
-
-def _bar_table(plot: BarPlot) -> Table:
-    rows = tuple((bar.label, bar.value, bar.low, bar.high, bar.role) for bar in plot.series)
-    return Table(title=plot.title, columns=("bar", plot.y_label, "low", "high", "role"), rows=rows)
 
 
 def _items(record: AuditRecord, checks: tuple[CheckView, ...]) -> dict[str, tuple[Item, ...]]:

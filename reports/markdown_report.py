@@ -15,7 +15,8 @@ LARGEST = 60_000
 """A pull request comment holds 65,536 characters."""
 
 # Entities, because a backslash does not stop an at-sign from calling somebody or an address from becoming a link.
-_SPECIAL = re.compile(r"[&<>|`*_\[\]@#~\\!$]|:(?=//)|(?<=www)\.|^[^\w\s]|^\d")
+_SPECIAL = re.compile(r"[&<>|`*_\[\]@#~\\!$]|:(?=//)|(?<=www)\.")
+_BLOCK = re.compile(r"^[^\w\s&]|^\d")
 Row = tuple[Finding, CheckRecord, State]
 
 
@@ -25,8 +26,8 @@ def render_markdown(record: AuditRecord) -> str:
     verdict = overall(record)
     parts = [
         f"## {verdict.state.symbol} {verdict.state.value.capitalize()}: {escape(record.title)}",
-        escape(verdict.sentence),
-        *(f"- {escape(text)}" for text in verdict.contradictions[:LONGEST_LIST]),
+        escape_block(verdict.sentence),
+        *(f"- {escape_block(text)}" for text in verdict.contradictions[:LONGEST_LIST]),
         _scope(record),
         _table("Headlines", [row for row in rows if row[0].headline]),
         _table("Failed", [row for row in rows if row[2] is State.FAILED]),
@@ -48,6 +49,11 @@ def escape(text: str, width: int = 300) -> str:
     return _SPECIAL.sub(lambda match: f"&#{ord(match.group())};", shorten(text, width))
 
 
+def escape_block(text: str) -> str:
+    """``escape`` for text that starts a line: it starts no list, no heading, no table either."""
+    return _BLOCK.sub(lambda match: f"&#{ord(match.group())};", escape(text))
+
+
 def _scope(record: AuditRecord) -> str:
     subjects = ", ".join(escape(subject.name) for subject in record.subjects) or "no subject"
     data = ", ".join(
@@ -56,7 +62,7 @@ def _scope(record: AuditRecord) -> str:
         if data.role == "evaluation"
     )
     when = f", {escape(moment(record.finished))}" if record.finished else ""
-    return f"{subjects} on {data or 'no evaluation data'}{when}."
+    return f"Audited: {subjects} on {data or 'no evaluation data'}{when}."
 
 
 def _table(title: str, rows: Sequence[Row]) -> str:

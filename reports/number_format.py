@@ -18,7 +18,7 @@ def number(value: float | int) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int) or (float(value).is_integer() and abs(value) < 1e7):
-        return _signed(f"{int(value):,}" if abs(value) < 10**15 else f"{_float(value):.4g}")
+        return _signed(f"{int(value):,}" if abs(value) < 10**15 else _large(value))
     size = abs(value)
     return _signed(f"{value:,.0f}" if 1e4 <= size < 1e7 else f"{value:.4g}")
 
@@ -114,8 +114,10 @@ def _signed(text: str) -> str:
     return text
 
 
-def _float(value: float | int) -> float:
+def _large(value: float | int) -> str:
+    """A whole number too long to be written out, even one that no float can hold."""
     try:
-        return float(value)
+        return f"{float(value):.4g}"
     except OverflowError:
-        return math.copysign(math.inf, value)
+        sign = "-" if value < 0 else ""
+        return f"{sign}about 1e+{int(int(abs(value)).bit_length() * math.log10(2))}"

@@ -41,6 +41,13 @@ def points(curve: Curve) -> Points:
     return sorted(zip(curve.x, curve.y, strict=False))
 
 
+def spread(count: int, most: int) -> list[int]:
+    """At most ``most`` of the indices 0 .. count - 1, evenly spaced, both ends among them."""
+    if count <= most:
+        return list(range(count))
+    return [round(step * (count - 1) / (most - 1)) for step in range(most)]
+
+
 def is_sandwich(plot: CurvePlot) -> bool:
     """Whether the plot has an attack curve and a certificate curve, both with points."""
     return all(any(curve.role == role and points(curve) for curve in plot.curves) for role in ("attack", "certificate"))

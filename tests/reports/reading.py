@@ -12,11 +12,10 @@ VOID = {"meta", "link", "img", "input", "br", "hr", "base"}
 class Element:
     name: str
     attributes: dict[str, str]
-    words: list[str] = field(default_factory=list)
-    children: list[Element] = field(default_factory=list)
+    parts: list[Element | str] = field(default_factory=list)
 
     def walk(self) -> list[Element]:
-        return [self, *(found for child in self.children for found in child.walk())]
+        return [self, *(found for part in self.parts if isinstance(part, Element) for found in part.walk())]
 
     def all(self, name: str) -> list[Element]:
         return [found for found in self.walk() if found.name == name]
@@ -26,7 +25,10 @@ class Element:
 
     @property
     def text(self) -> str:
-        return " ".join(" ".join(word for found in self.walk() for word in found.words).split())
+        return " ".join(self._words().split())
+
+    def _words(self) -> str:
+        return " ".join(part if isinstance(part, str) else part._words() for part in self.parts)
 
 
 class _Reader(HTMLParser):
@@ -38,12 +40,12 @@ class _Reader(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         element = Element(tag, {key: value or "" for key, value in attrs})
-        self.open[-1].children.append(element)
+        self.open[-1].parts.append(element)
         if tag not in VOID:
             self.open.append(element)
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.open[-1].children.append(Element(tag, {key: value or "" for key, value in attrs}))
+        self.open[-1].parts.append(Element(tag, {key: value or "" for key, value in attrs}))
 
     def handle_endtag(self, tag: str) -> None:
         if tag in VOID or self.open[-1].name != tag:
@@ -52,7 +54,7 @@ class _Reader(HTMLParser):
             self.open.pop()
 
     def handle_data(self, data: str) -> None:
-        self.open[-1].words.append(data)
+        self.open[-1].parts.append(data)
 
 
 def read_html(text: str) -> Element:

@@ -13,7 +13,7 @@ from robust.record import AuditRecord, CheckRecord, GateLevel, Outcome
 from tests.reports.reading import read_html
 from tests.reports.strategies import records
 
-often = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+often = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 def may_pass(check: CheckRecord, index: int) -> bool:

@@ -39,8 +39,8 @@ def hostile_record() -> AuditRecord:
     huge = CurvePlot(title="huge", x_label="x", y_label="y", curves=(
         Curve(label="a", x=(-1.7e308, 1.7e308), y=(-1.7e308, 1.7e308)), Curve(label="b", x=(0.0,), y=(5e-324,))),
     )  # fmt: skip
-    classes = BarPlot(title="Hundred classes", y_label="share", y_range=(0, 1), series=tuple(
-        Series(label=f"{index} {LONG}", value=index / 100, low=max(0, index / 100 - 0.1)) for index in range(100)))  # fmt: skip
+    bars = tuple(Series(label=f"{i} {LONG}", value=i / 100, low=max(0, i / 100 - 0.1)) for i in range(100))
+    classes = BarPlot(title="Hundred classes", y_label="share", y_range=(0, 1), series=bars)
     negative = BarPlot(title="Gaps", y_label="gap", series=(Series(label="a", value=-0.2, low=-0.3, high=0.1),))
     wide = Table(title=EVIL, columns=tuple(LONG for _ in range(9)),
                  rows=tuple((EVIL, None, True, -0.0, 1e300, 3, LONG) for _ in range(40)))  # fmt: skip

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import itertools
 import re
 
 from reports import render_html
-from robust.record import ImageItem, Images, Outcome
+from robust.record import Curve, CurvePlot, ImageItem, Images, Outcome, Table
 from tests.reports.reading import Element, read_html
 from tests.reports.sample_record import sample_record
 
@@ -73,7 +74,7 @@ def test_verdict_and_counts_on_top() -> None:
 
 
 def test_what_decides_the_verdict_links_to_the_findings() -> None:
-    links = [link for link in section("why").all("a")]
+    links = list(section("why").all("a"))
     targets = {link.attributes["href"][1:]: link.text for link in links}
     for finding in (f for f in RECORD.findings if f.id in {*RECORD.gate.failures, *RECORD.gate.undecided}):
         anchor = next(key for key, words in targets.items() if words == finding.title)
@@ -96,7 +97,7 @@ def test_headings_descend_one_step_at_a_time() -> None:
     levels = [int(e.name[1]) for e in PAGE.walk() if re.fullmatch("h[1-6]", e.name)]
     assert levels[0] == 1
     assert levels.count(1) == 1
-    assert all(b <= a + 1 for a, b in zip(levels, levels[1:], strict=False))
+    assert all(b <= a + 1 for a, b in itertools.pairwise(levels))
 
 
 def test_pictures_have_words_and_whole_multiples_of_their_pixels() -> None:
@@ -114,3 +115,18 @@ def test_tables_have_captions_and_scopes() -> None:
 
 def test_the_same_record_makes_the_same_page() -> None:
     assert render_html(sample_record()) == TEXT
+
+
+def test_what_is_too_long_for_a_page_is_cut_and_said_to_be() -> None:
+    xs = tuple(index / 5000 for index in range(5001))
+    roc = CurvePlot(title="ROC", x_label="FPR", y_label="TPR", curves=(Curve(label="energy", x=xs, y=xs),))
+    table = Table(title="all", columns=("a",), rows=tuple((index,) for index in range(1000)), caption="C.")
+    first = RECORD.checks[0].findings[0].model_copy(update={"evidence": (roc, table)})
+    check = RECORD.checks[0].model_copy(update={"findings": (first,)})
+    page = read_html(render_html(RECORD.model_copy(update={"checks": (check,)})))
+    assert "4,961 further points are in record.json." in page.text
+    assert "C. 600 further rows are in record.json." in page.text
+    path = next(e.attributes["d"] for e in page.all("path") if e.attributes.get("class") == "curve main c0")
+    assert path.count("L") == 999
+    assert path.startswith("M56,260")
+    assert path.endswith("L464,34")
