@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -29,7 +31,7 @@ def adjoint(graph: Graph, node: Node, coefficients: Tensor) -> list[Tensor]:
     if node.op == "linear":
         return [(gradient @ node.arguments["weight"]).reshape(samples, rows, -1)]
     if node.op == "convolution":
-        return [_convolution(node, sources[0], gradient, batch).reshape(samples, rows, -1)]
+        return [_convolution(node, sources[0], gradient).reshape(samples, rows, -1)]
     with torch.enable_grad():
         zeros = [
             torch.zeros(source.batched(batch), dtype=graph.dtype, device=graph.device, requires_grad=True)
@@ -48,20 +50,21 @@ def offset(graph: Graph, node: Node) -> Tensor | None:
     return value if bool((value != 0).any()) else None
 
 
-def _convolution(node: Node, source: Node, gradient: Tensor, batch: int) -> Tensor:
-    a = node.arguments
-    shape_only = torch.empty(1, dtype=gradient.dtype, device=gradient.device).expand(source.batched(batch))
-    result: Tensor = torch.ops.aten.convolution_backward(
-        gradient,
-        shape_only,
-        a["weight"],
-        None,
-        a["stride"],
-        a["padding"],
-        a["dilation"],
-        a["transposed"],
-        a["output_padding"],
-        a["groups"],
-        [True, False, False],
-    )[0]
+def _convolution(node: Node, source: Node, gradient: Tensor) -> Tensor:
+    """The adjoint of a convolution is the transposed one with the same weight, and the other way round."""
+    a, weight = node.arguments, node.arguments["weight"]
+    forwards = bool(a["transposed"])
+    rank = weight.ndim - 2
+    extra = [0] * rank
+    if not forwards:
+        for axis, (stride, padding, dilation) in enumerate(_per_axis(rank, a["stride"], a["padding"], a["dilation"])):
+            reached = (node.rest[axis - rank] - 1) * stride - 2 * padding + dilation * (weight.shape[axis + 2] - 1) + 1
+            extra[axis] = source.rest[axis - rank] - reached
+    result: Tensor = torch.ops.aten.convolution(
+        gradient, weight, None, a["stride"], a["padding"], a["dilation"], not forwards, extra, a["groups"]
+    )
     return result
+
+
+def _per_axis(rank: int, *values: Sequence[int]) -> list[tuple[int, ...]]:
+    return list(zip(*(list(value) * rank if len(value) == 1 else value for value in values), strict=True))

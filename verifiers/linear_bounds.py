@@ -40,6 +40,11 @@ class MaximumRule:
     ceiling: Tensor
     undecided: Tensor
 
+    def take(self, samples: Tensor) -> MaximumRule:
+        """The rule of some of the samples."""
+        parts = (self.picked, self.decided, self.ceiling, self.undecided)
+        return MaximumRule(*[part[samples] for part in parts])
+
 
 def maximum_rule(node: Node, lower: Tensor, upper: Tensor) -> MaximumRule:
     """Relax a ``Kind.MAXIMUM`` node from bounds ``[n, operand elements]``."""
@@ -80,12 +85,20 @@ class LinearBounds:
     rules: Mapping[str, Rule] = field(default_factory=lambda: RELAXATIONS)
     _relaxed: dict[int, Relaxation | MaximumRule] = field(default_factory=dict)
 
-    def minimum(self, index: int, coefficients: Tensor, *, stop_at_nonlinear: bool = False) -> Tensor:
+    def minimum(
+        self,
+        index: int,
+        coefficients: Tensor,
+        *,
+        samples: Tensor | None = None,
+        stop_at_nonlinear: bool = False,
+    ) -> Tensor:
         """Lower bounds of linear functions of a node's value.
 
         Args:
             index: the node.
             coefficients: ``[n, m, elements]``: ``m`` functions per sample.
+            samples: int64 ``[n]``, which sets of the region they are asked of; all of them, in order, by default.
             stop_at_nonlinear: take interval bounds where the pass meets a nonlinear node (this is IBP with its last
                 affine layers merged into the question) instead of relaxing it.
 
@@ -105,17 +118,21 @@ class LinearBounds:
                     total = total + current @ constant
                 parts = adjoint(graph, node, current)
             elif stop_at_nonlinear:
-                total = total + interval_minimum(current, *self.bounds[node.index].flat(len(self.region)))
+                ends = self.bounds[node.index].flat(len(self.region))
+                total = total + interval_minimum(current, *(_rows(end, samples) for end in ends))
                 continue
             else:
-                part, constant = self._through(node, current)
+                part, constant = self._through(node, current, samples)
                 total, parts = total + constant, [part]
             for source, part in zip(node.inputs, parts, strict=True):
                 collected[source] = collected[source] + part if source in collected else part
-        return total + self.region.minimum(collected[0]) if 0 in collected else total
+        region = self.region if samples is None else self.region.take(samples)
+        return total + region.minimum(collected[0]) if 0 in collected else total
 
-    def _through(self, node: Node, coefficients: Tensor) -> tuple[Tensor, Tensor]:
+    def _through(self, node: Node, coefficients: Tensor, samples: Tensor | None) -> tuple[Tensor, Tensor]:
         relaxed = self._relaxation(node)
+        if samples is not None:
+            relaxed = relaxed.take(samples)
         if isinstance(relaxed, MaximumRule):
             return _through_maximum(self.network, node, relaxed, coefficients)
         rising, falling = coefficients.clamp_min(0), coefficients.clamp_max(0)
@@ -134,6 +151,10 @@ class LinearBounds:
             else:
                 raise UnsupportedOperatorError(f"linear bounds have no relaxation of {node.op}, at {node.place}")
         return self._relaxed[node.index]
+
+
+def _rows(value: Tensor, samples: Tensor | None) -> Tensor:
+    return value if samples is None else value[samples]
 
 
 def interval_minimum(coefficients: Tensor, lower: Tensor, upper: Tensor) -> Tensor:

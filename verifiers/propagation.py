@@ -22,6 +22,8 @@ from verifiers.region import Region
 from verifiers.relaxations import PIECEWISE_LINEAR
 
 METHODS = ("interval", "crown")
+GROUP = 8
+"""Samples whose open neurons are bounded together: those with about as many."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ def propagate(network: Network, region: Region, method: str, effort: Effort) -> 
         if region.center is not None and node.index in network.affine_prefix:
             centers[node.index] = node.apply([centers[i] for i in node.inputs], len(region))
             if node.index in network.relaxed_operands:
-                found, exact = _dual_norm(network, region, node, centers[node.index], found)
+                found = _dual_norm(network, region, node, centers[node.index], found)
         bounds[node.index], exactness[node.index] = found, exact
         if method == "crown" and exact == _Exactness.LOOSE and node.index in network.relaxed_operands:
             bounds[node.index] = _tightened(result, node, found, effort)
@@ -80,34 +82,35 @@ def _exactness(node: Node, network: Network, known: dict[int, int]) -> int:
     return _Exactness.REACHED if len(node.inputs) == 1 and worst == _Exactness.BOX else _Exactness.LOOSE
 
 
-def _dual_norm(network: Network, region: Region, node: Node, center: Tensor, found: Bounds) -> tuple[Bounds, int]:
-    """Affine functions over an L2 ball reach exactly ``radius * norm of the row`` beyond the centre's value."""
+def _dual_norm(network: Network, region: Region, node: Node, center: Tensor, found: Bounds) -> Bounds:
+    """Affine functions over an L2 ball reach ``radius * norm of the row`` beyond the centre's value, and no further."""
     norms = network.row_norms(node.index)
     if norms is None or region.radius is None:
-        return found, _Exactness.LOOSE
+        return found
     reach = (region.radius[:, None] * norms).reshape(center.shape)
     lower, upper = torch.maximum(found.lower, center - reach), torch.minimum(found.upper, center + reach)
-    return Bounds(lower, upper), _Exactness.REACHED
+    return Bounds(lower, upper)
 
 
 def _tightened(linear: LinearBounds, node: Node, found: Bounds, effort: Effort) -> Bounds:
     batch = len(linear.region)
     lower, upper = found.flat(batch)
     score = torch.where(_open(linear.network, node, lower, upper), upper - lower, -1.0)
-    count = min(int((score >= 0).sum(1).max()), effort.rows)
-    if count == 0:
-        return found
-    places = score.topk(count, dim=1).indices
-    size = chunk_rows(linear.network, batch, effort)
-    lows, highs = [], []
-    for part in places.split(size, dim=1):  # type: ignore[no-untyped-call]
-        unit = torch.zeros(*part.shape, lower.shape[1], dtype=lower.dtype, device=lower.device)
-        unit.scatter_(2, part[:, :, None], 1.0)
-        lows.append(linear.minimum(node.index, unit))
-        highs.append(-linear.minimum(node.index, unit.neg_()))
-    low, high = torch.cat(lows, 1), torch.cat(highs, 1)
-    lower = lower.scatter(1, places, torch.maximum(lower.gather(1, places), low))
-    upper = upper.scatter(1, places, torch.minimum(upper.gather(1, places), high))
+    counts = (score >= 0).sum(1).clamp_max(effort.rows)
+    order = counts.argsort(descending=True, stable=True)
+    lower, upper = lower.clone(), upper.clone()
+    for samples in torch.split(order, GROUP):
+        count = int(counts[samples[0]])
+        if count == 0:
+            break
+        places = score[samples].topk(count, dim=1).indices
+        for part in torch.split(places, chunk_rows(linear.network, len(samples), effort), dim=1):
+            unit = torch.zeros(*part.shape, lower.shape[1], dtype=lower.dtype, device=lower.device)
+            unit.scatter_(2, part[:, :, None], 1.0)
+            low = linear.minimum(node.index, unit, samples=samples)
+            high = -linear.minimum(node.index, unit.neg_(), samples=samples)
+            at = (samples[:, None], part)
+            lower[at], upper[at] = torch.maximum(lower[at], low), torch.minimum(upper[at], high)
     return Bounds(lower.reshape(found.lower.shape), upper.reshape(found.upper.shape))
 
 
@@ -159,7 +162,7 @@ def lower_bounds(
     with torch.no_grad():
         linear = propagate(network, region, method, effort)
         found = []
-        for part in matrices.split(chunk_rows(network, len(region), effort), dim=1):  # type: ignore[no-untyped-call]
+        for part in torch.split(matrices, chunk_rows(network, len(region), effort), dim=1):
             best = linear.minimum(graph.output, part, stop_at_nonlinear=True)
             if method == "crown":
                 best = torch.maximum(best, linear.minimum(graph.output, part))

@@ -11,6 +11,9 @@ from torch import Tensor
 from robust.errors import PropertyError
 from robust.properties import Box, InputSet, L2Ball
 
+MULTIPLIERS = 3
+"""Lagrange multipliers that are tried for an L2 ball cut to a box; every one gives a bound."""
+
 
 @dataclass(frozen=True, eq=False)
 class Region:
@@ -61,9 +64,30 @@ class Region:
         box = _inner(coefficients, middle) - _inner(coefficients.abs(), half)
         if self.center is None or self.radius is None:
             return box
-        norms = torch.linalg.vector_norm(coefficients, dim=2)
-        ball = _inner(coefficients, self.center.flatten(1)) - self.radius[:, None] * norms
-        return torch.maximum(box, ball)
+        return torch.maximum(box, self._dual(coefficients, self.center, self.radius))
+
+    def _dual(self, coefficients: Tensor, center: Tensor, radius: Tensor) -> Tensor:
+        """Lagrangian bound over the ball cut to the box: for every multiplier ``t > 0``,
+
+        ``min_x <a, x - c> >= min over the box of <a, d> + (||d||^2 - r^2) / (2 t)``, reached at ``d = clip(-t a)``.
+        The first multiplier is optimal for the whole ball; each further one for the coordinates that were not clipped.
+        """
+        low, high = ((end - center).flatten(1)[:, None] for end in (self.lower, self.upper))
+        squared = radius[:, None] ** 2
+        tiny = torch.finfo(coefficients.dtype).tiny
+        step = radius[:, None] / torch.linalg.vector_norm(coefficients, dim=2).clamp_min(tiny)
+        best = torch.full_like(step, -torch.inf)
+        for _ in range(MULTIPLIERS):
+            wish = coefficients * -step[:, :, None]
+            move = torch.minimum(torch.maximum(wish, low), high)
+            spent = (move * move).sum(2)
+            value = (coefficients * move).sum(2) + (spent - squared) / (2 * step.clamp_min(tiny))
+            best = torch.maximum(best, value)
+            free = move == wish
+            inside = (wish * wish * free).sum(2)
+            step = step * ((squared - spent + inside).clamp_min(0) / inside.clamp_min(tiny)).sqrt().clamp(1.0, 1e3)
+        best = torch.where(coefficients.abs().amax(2) > tiny, best, torch.zeros_like(best))
+        return best + _inner(coefficients, center.flatten(1))
 
 
 def region_of(inputs: Sequence[InputSet]) -> Region:

@@ -24,6 +24,11 @@ class Relaxation:
     upper_intercept: Tensor
     lower_intercept: Tensor | None = None
 
+    def take(self, samples: Tensor) -> Relaxation:
+        """The lines of some of the samples."""
+        below = None if self.lower_intercept is None else self.lower_intercept[samples]
+        return Relaxation(self.lower_slope[samples], self.upper_slope[samples], self.upper_intercept[samples], below)
+
 
 Rule = Callable[[Node, Tensor, Tensor, Tensor | None], Relaxation]
 """From the node, lower and upper bounds ``[n, elements]`` and chosen lower slopes (or None) to two lines."""
