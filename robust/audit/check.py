@@ -26,6 +26,9 @@ from robust.errors import RobustError
 from robust.record import Finding, GateLevel
 from robust.subjects.protocols import Classifier, Generator
 
+Need = Literal["classifier", "generator", "groups"]
+"""What a plan must give for a question to arise."""
+
 Payload = dict[str, Any]
 """What a shard leaves behind: JSON values and numpy arrays, keyed by text."""
 
@@ -167,7 +170,7 @@ class Check(ABC):
     threat_model: ClassVar[str] = ""
     limitations: ClassVar[tuple[str, ...]] = ()
     Settings: ClassVar[type[CheckSettings]] = CheckSettings
-    needs: ClassVar[tuple[Literal["classifier", "generator", "groups"], ...]] = ("classifier",)
+    needs: ClassVar[tuple[Need, ...]] = ("classifier",)
     version: ClassVar[int] = 1
 
     @abstractmethod

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from robust.audit.check import Check, CheckSettings, Context, NotAssessedError, Payload, Results, Shard
+from robust.audit.check import Check, CheckSettings, Context, Need, NotAssessedError, Payload, Results, Shard
 from robust.errors import MissingColumnError, PlanError
 from robust.fairness import (
     accuracy,
@@ -72,7 +72,7 @@ class FairnessCheck(Check):
         "Each column is compared for itself; intersections of columns are not.",
     )
     Settings = FairnessSettings
-    needs: ClassVar[tuple[Literal["classifier", "generator", "groups"], ...]] = ("classifier", "groups")
+    needs: ClassVar[tuple[Need, ...]] = ("classifier", "groups")
 
     def plan(self, settings: FairnessSettings, context: Context) -> list[Shard]:
         """One shard per column.

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import Field, TypeAdapter
 from torch import Tensor
 
-from robust.audit.check import Check, CheckSettings, Context, NotAssessedError, Payload, Results, Shard
+from robust.audit.check import Check, CheckSettings, Context, Need, NotAssessedError, Payload, Results, Shard
 from robust.audit.checks.generation_controls import control_findings
 from robust.audit.checks.generation_findings import findings
 from robust.audit.checks.generation_report import Report
@@ -64,7 +64,7 @@ class GenerationCheck(Check):
         "Only the prior was sampled. What an adversary could make the generator produce was not asked.",
     )
     Settings: ClassVar[type[CheckSettings]] = GenerationSettings
-    needs = ("classifier", "generator")
+    needs: ClassVar[tuple[Need, ...]] = ("classifier", "generator")
 
     def __init__(self) -> None:
         self._prepared: tuple[Context, RealSide] | None = None
