@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from robust.audit.check import Check, CheckSettings, Context, Payload, Results, Shard, blocks
-from robust.performance import (
+from robust.calibration import (
     adaptive_calibration_error,
     balanced_accuracy,
     balanced_accuracy_interval,
@@ -27,7 +27,7 @@ from robust.performance import (
     reliability_curve,
     softmax,
 )
-from robust.performance.evidence import (
+from robust.calibration.evidence import (
     class_plot,
     class_table,
     confusion_table,
