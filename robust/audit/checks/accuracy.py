@@ -224,8 +224,6 @@ class AccuracyCheck(Check):
                 title="The same error of a perfectly calibrated model with these confidences",
                 value=usual,
                 protocol={"bins": settings.bins, "draws": settings.resamples, "method": "consistency resampling"},
-                control=True,
-                outcome=Outcome.MEASURED,
                 **common,
             ),
             Finding(
@@ -277,7 +275,6 @@ class AccuracyCheck(Check):
             unit="share",
             n=len(answers.labels),
             protocol={"chance": 1 / answers.matrix.shape[0]},
-            control=True,
         )
 
     def _shuffled(self, answers: _Answers, context: Context) -> Finding:
