@@ -74,8 +74,12 @@ def test_weights_without_a_factory_say_what_to_add(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("change", "words"),
-    [({"bias": None}, "missing: bias"), ({"extra": torch.ones(1)}, "not in the module: extra"), ({"bias": torch.ones(3)}, r"bias \[3\]")],
-)  # fmt: skip
+    [
+        ({"bias": None}, "missing: bias"),
+        ({"extra": torch.ones(1)}, "not in the module: extra"),
+        ({"bias": torch.ones(3)}, r"bias \[3\]"),
+    ],
+)
 def test_weights_that_do_not_fit(change: dict[str, torch.Tensor | None], words: str, tmp_path: Path) -> None:
     state = {name: value for name, value in {**STATE, **change}.items() if value is not None}
     save_file(state, tmp_path / "w.safetensors")
@@ -205,7 +209,11 @@ def test_onnx_input_shape_must_agree(tmp_path: Path) -> None:
 
 
 def test_onnx_features_and_digest(tmp_path: Path) -> None:
-    nodes = [helper.make_node("MatMul", ["x", "w"], ["h"]), helper.make_node("Relu", ["h"], ["r"]), helper.make_node("Gemm", ["r", "v"], ["y"])]  # fmt: skip
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["h"]),
+        helper.make_node("Relu", ["h"], ["r"]),
+        helper.make_node("Gemm", ["r", "v"], ["y"]),
+    ]
     path = write(graph(nodes, {"x": ["N", 2]}, {"w": WEIGHTS, "v": -WEIGHTS}), tmp_path)
     classifier = load_classifier(path)
     assert isinstance(classifier, OnnxClassifier)
