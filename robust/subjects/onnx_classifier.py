@@ -70,6 +70,7 @@ class OnnxClassifier(TorchClassifier):
             more += (f"the file computes in {info.dtype}; gradients and proofs read it in float32",)
         self._session = OnnxSession(file, value, network.declared_batch, _TYPES[info.dtype], batched=network.batched)
         self._content = file.proto.SerializeToString(deterministic=True)
+        self.agreement_tolerance = 2e-2 if info.dtype == "float16" else 1e-3
         preprocessing = Preprocessing(
             self.input_shape,
             mean=mean,

@@ -231,7 +231,7 @@ def _own_copy(module: nn.Module, name: str) -> tuple[nn.Module, tuple[str, ...]]
 def _copy_script(module: nn.Module) -> nn.Module:
     """A script's own deep copy leaves parameters that are no leaves; written and read again they are."""
     buffer = io.BytesIO()
-    torch.jit.save(module, buffer)  # type: ignore[no-untyped-call]
+    torch.jit.save(module, buffer)  # type: ignore[no-untyped-call, unused-ignore]
     buffer.seek(0)
     own: nn.Module = torch.jit.load(buffer, map_location="cpu")  # type: ignore[no-untyped-call]
     return own
