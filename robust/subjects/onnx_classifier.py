@@ -85,6 +85,8 @@ class OnnxClassifier(TorchClassifier):
     def replay(self, x: Tensor) -> Tensor:
         """Logits by onnxruntime on the CPU, batch by batch as the file allows."""
         self._check(x)
+        if not len(x):
+            return super().replay(x)
         with torch.no_grad():
             ready = self._preprocessing(x.to(self.device, torch.float32)).cpu().numpy()
             raw = torch.from_numpy(self._session.run(ready)).to(self.device)
