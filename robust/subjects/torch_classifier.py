@@ -66,7 +66,7 @@ class TorchClassifier:
         self.device = torch.device(device)
         self.input_shape = tuple(int(size) for size in input_shape)
         self.input_box: Box = make_box(input_box, self.input_shape, self.device)
-        network, more = _own_copy(module, name)
+        network, more = own_copy(module, name)
         check_weights(network, source if source != "python object" else name)
         preprocessing = Preprocessing(self.input_shape, mean=mean, std=std, scale=scale, channel_order=channel_order)
         self._assemble(preprocessing, network.to(self.device), output, class_names, None, (*notes, *more))
@@ -205,7 +205,7 @@ def check_weights(network: nn.Module, where: str) -> None:
             )
 
 
-def _own_copy(module: nn.Module, name: str) -> tuple[nn.Module, tuple[str, ...]]:
+def own_copy(module: nn.Module, name: str) -> tuple[nn.Module, tuple[str, ...]]:
     """A frozen float32 copy in evaluation mode."""
     try:
         with warnings.catch_warnings():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from robust.data import Dataset, match_labels
@@ -87,6 +87,7 @@ def test_what_fits_nothing() -> None:
     assert "0, 7" in str(caught.value)
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(-50, 50), min_size=2, max_size=12, unique=True), st.data())
 def test_matching_twice_changes_nothing_and_order_is_kept(values: list[int], data: st.DataObject) -> None:
     drawn = data.draw(st.permutations(values * 2))

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from robust.data import load_data
+from robust.data import load_data, match_labels
 from robust.errors import (
     DataError,
     DataFileError,
@@ -224,6 +224,16 @@ def test_diabetes_has_its_sex_and_age() -> None:
     assert list(load_data("builtin:diabetes", groups=["sex"]).groups) == ["sex"]
     with pytest.raises(UsageError, match="'race'"):
         load_data("builtin:diabetes", groups=["race"])
+
+
+@pytest.mark.parametrize(
+    ("name", "first"), [("breast_cancer", "malignant"), ("diabetes", "slow"), ("wine", "class_0"), ("digits", "0")]
+)
+def test_builtin_labels_keep_their_own_order(name: str, first: str) -> None:
+    data = load_data(f"builtin:{name}")
+    matched = match_labels(data, len(data.label_values))
+    assert matched.label_values[0] == first
+    assert matched.labels.tolist() == data.labels.tolist()
 
 
 def test_unknown_sources(tmp_path: Path) -> None:
