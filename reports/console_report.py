@@ -26,6 +26,7 @@ _STYLES: dict[State, str] = {
     State.VOID: "yellow",
     State.STOPPED: "bold red",
     State.MEASURED: "default",
+    State.NOT_JUDGED: "bold",
 }
 
 

@@ -26,6 +26,8 @@ class State(StrEnum):
     """A check that ended with an error."""
     MEASURED = "measured"
     """For reading, not for judging."""
+    NOT_JUDGED = "not judged"
+    """A record without a threshold: everything was measured and nothing decided."""
 
     @property
     def css(self) -> str:
@@ -52,6 +54,7 @@ _SYMBOLS: dict[State, tuple[str, str]] = {
     State.VOID: ("∅", "0"),
     State.STOPPED: ("■", "#"),
     State.MEASURED: ("·", "."),
+    State.NOT_JUDGED: ("○", "o"),
 }
 
 
@@ -102,7 +105,7 @@ def check_state(check: CheckRecord) -> State:
     """The word for a check: the worst of its findings. Measurements and passed controls alone do not make it pass."""
     if check.status == "failed":
         return State.STOPPED
-    if check.status == "not assessed":
+    if check.status in ("not assessed", "not applicable"):
         return State.NOT_ASSESSED
     states = [(finding_state(finding, check), finding.control) for finding in check.findings]
     for state in (State.FAILED, State.UNDECIDED, State.NOT_ASSESSED, State.WARNED):
@@ -141,7 +144,7 @@ def _contradictions(record: AuditRecord) -> list[str]:
     if not any(check.status == "completed" for check in record.checks):
         found.append("no check was completed")
     for check in record.checks:
-        if check.level is GateLevel.ERROR and check.status != "completed":
+        if check.level is GateLevel.ERROR and check.status not in ("completed", "not applicable"):
             found.append(f"the check {check.name} is {check.status} at level error")
         for finding in check.findings:
             state = finding_state(finding, check)

@@ -66,13 +66,10 @@ def judge(finding: Finding, rule: ThresholdRule, level: GateLevel) -> Finding:
     return finding.model_copy(update={"threshold": threshold, "outcome": outcome, "reason": reason})
 
 
-def gate(checks: Sequence[CheckRecord], asked: Sequence[str]) -> GateResult:
-    """The verdict.
+def gate(checks: Sequence[CheckRecord]) -> GateResult:
+    """The verdict on checks whose findings are judged.
 
-    Args:
-        checks: with their findings judged.
-        asked: names of checks whose absence leaves the audit undecided: all but those that nobody asked for and
-            that do not apply to the subject.
+    A check that did not complete leaves the audit undecided, unless it does not apply and nobody asked for it.
     """
     failures: list[str] = []
     warnings: list[str] = []
@@ -82,7 +79,7 @@ def gate(checks: Sequence[CheckRecord], asked: Sequence[str]) -> GateResult:
             continue
         bad = failures if check.level is GateLevel.ERROR else warnings
         open_ones = undecided if check.level is GateLevel.ERROR else warnings
-        if check.status != "completed" and check.name in asked:
+        if check.status not in ("completed", "not applicable"):
             open_ones.append(check.name)
         for finding in check.findings:
             if finding.outcome is Outcome.FAIL:

@@ -94,7 +94,7 @@ def run_audit(
         data=assembly.data,
         checks=checks,
         not_assessed=_not_assessed(checks, skipped),
-        gate=gate(checks, asked=run.asked),
+        gate=gate(checks),
         started=started.isoformat(timespec="seconds"),
         finished=datetime.now(UTC).isoformat(timespec="seconds"),
         seconds=round(time.perf_counter() - clock, 3),
@@ -115,7 +115,6 @@ class _Run:
         self.store = store
         self.watch = watch
         self.earlier: dict[str, Results] = {}
-        self.asked: list[str] = []
 
     def run_check(self, check: Check) -> CheckRecord:
         """All shards of one check, then its findings. Errors become the check's status."""
@@ -124,7 +123,7 @@ class _Run:
         named = self.resolved.asked_for(check.name)
         seconds = 0.0
         shards: list[Shard] = []
-        status: Literal["completed", "not assessed", "failed"] = "completed"
+        status: Literal["completed", "not assessed", "not applicable", "failed"] = "completed"
         reason = ""
         findings: list[Finding] = []
         try:
@@ -139,14 +138,11 @@ class _Run:
                 self.watch(Event("shard done", check.name, place, len(shards), shard.name, reused))
             self.earlier[check.name] = results
             findings = check.conclude(results, settings, context, self.earlier)
-            self.asked.append(check.name)
         except NotAssessedError as error:
-            status, reason = "not assessed", _one_line(error)
-            if named or not isinstance(error, NotApplicableError):
-                self.asked.append(check.name)
+            unasked = isinstance(error, NotApplicableError) and not named
+            status, reason = ("not applicable" if unasked else "not assessed"), _one_line(error)
         except Exception as error:
             status, reason = "failed", f"{type(error).__name__}: {_one_line(error)}"
-            self.asked.append(check.name)
             self._keep_traceback(check)
         judged = apply_thresholds(check.name, findings, settings) if status == "completed" else []
         self.watch(Event("check done", check.name, len(shards), len(shards), reason or status))

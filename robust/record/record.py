@@ -62,8 +62,9 @@ class CheckRecord(RecordModel):
     question: str
     """What it asks of the subject."""
     level: GateLevel
-    status: Literal["completed", "not assessed", "failed"]
-    """``failed``: it stopped with an error of ours or the machine's; nothing may be read from it."""
+    status: Literal["completed", "not assessed", "not applicable", "failed"]
+    """``not assessed``: it could not be asked of this subject. ``not applicable``: the question does not arise, and
+    nobody asked it. ``failed``: it stopped with an error of ours or the machine's; nothing may be read from it."""
     reason: str = ""
     threat_model: str = ""
     limitations: tuple[str, ...] = ()

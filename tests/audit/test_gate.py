@@ -62,7 +62,7 @@ def test_a_finding_without_numbers_is_inconclusive() -> None:
 def test_not_assessed_never_becomes_a_pass() -> None:
     absent = finding(outcome=Outcome.NOT_ASSESSED, reason="no features")
     judged = apply_thresholds("c", [absent], CheckSettings(thresholds=(AT_LEAST_HALF,)))
-    result = gate([check_record(*judged)], asked=["c"])
+    result = gate([check_record(*judged)])
     assert judged[0].outcome is Outcome.NOT_ASSESSED
     assert result.exit_status == 3
 
@@ -83,7 +83,7 @@ def test_where_selects_by_parameters() -> None:
 def test_a_threshold_that_no_finding_answers_is_undecided() -> None:
     rule = ThresholdRule(metric="acuracy", minimum=0.5)
     judged = apply_thresholds("c", [finding(0.8, 0.9)], CheckSettings(thresholds=(rule,)))
-    result = gate([check_record(*judged)], asked=["c"])
+    result = gate([check_record(*judged)])
     assert result.exit_status == 3
     assert "accuracy" in judged[1].reason
 
@@ -100,26 +100,26 @@ def test_a_threshold_that_no_finding_answers_is_undecided() -> None:
     ],
 )
 def test_exit_status(outcome: Outcome, level: GateLevel, status: int, verdict: str) -> None:
-    result = gate([check_record(finding(0.1, 0.2, outcome=outcome, reason="r"), level=level)], asked=["c"])
+    result = gate([check_record(finding(0.1, 0.2, outcome=outcome, reason="r"), level=level)])
     assert (result.exit_status, result.verdict) == (status, verdict)
 
 
 def test_a_failed_control_fails_the_audit() -> None:
     control = finding(0.1, 0.2, outcome=Outcome.FAIL, reason="noise beat the attack", control=True)
-    assert gate([check_record(control)], asked=["c"]).exit_status == 1
+    assert gate([check_record(control)]).exit_status == 1
 
 
 @pytest.mark.parametrize("status", ["not assessed", "failed"])
 def test_a_check_that_was_asked_for_and_did_not_complete_is_undecided(status: str) -> None:
     record = check_record(status=status)
-    assert gate([record], asked=["c"]).exit_status == 3
+    assert gate([record]).exit_status == 3
     assert gate([record], asked=[]).exit_status == 0
 
 
 def test_failure_outranks_undecided() -> None:
     failed = finding(0.1, 0.2, outcome=Outcome.FAIL, reason="r")
     open_one = finding(0.1, 0.9, outcome=Outcome.INCONCLUSIVE, reason="r")
-    assert gate([check_record(failed, open_one)], asked=["c"]).exit_status == 1
+    assert gate([check_record(failed, open_one)]).exit_status == 1
 
 
 def test_a_threshold_must_want_something() -> None:
