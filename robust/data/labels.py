@@ -66,7 +66,8 @@ def match_labels(
 
     The first rule that fits: an explicit order; every label is the name of a class; whole numbers all in
     ``0 .. class_count - 1`` stand for themselves; as many distinct labels as classes are taken in the order of
-    ``label_values`` (sorted, numbers as numbers; a built-in set's own order), with a note. Afterwards ``label_values`` has one entry per class.
+    ``label_values`` (sorted, numbers as numbers; a built-in set's own order), with a note. Afterwards
+    ``label_values`` has one entry per class.
 
     Raises:
         LabelError: no rule fits.

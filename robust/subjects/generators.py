@@ -14,7 +14,7 @@ from robust.errors import ModelShapeError, UsageError
 from robust.graph.onnx_file import read_onnx
 from robust.graph.onnx_module import OnnxModule
 from robust.subjects.digests import digest_of, parameter_count
-from robust.subjects.torch_classifier import own_copy, check_weights
+from robust.subjects.torch_classifier import check_weights, own_copy
 from robust.subjects.torch_files import call_factory, kind_of, load_weights
 
 Prior = Literal["normal", "uniform"]

@@ -78,8 +78,13 @@ def make_head(
     """
     check_output(output)
     rows = Rows()(outputs)
-    if rows.shape[1] < 1 or len(rows) != len(outputs):
-        raise ModelShapeError(f"{where}: the outputs are no scores", wanted="[n, classes]", got=list(outputs.shape))
+    axes = [size for size in outputs.shape[1:] if size != 1]
+    if rows.shape[1] < 1 or len(axes) > 1:
+        raise ModelShapeError(
+            f"{where}: the outputs are no scores",
+            wanted="[n, classes]",
+            got=f"[n, {', '.join(map(str, outputs.shape[1:]))}]",
+        )
     if output == "binary" and rows.shape[1] != 1:
         raise ModelShapeError(f"{where}: the output is not one binary score", wanted="[n, 1]", got=list(outputs.shape))
     notes = [f"the closing {stripped} was taken off: logits are its input"] if stripped else []

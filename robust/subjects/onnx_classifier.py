@@ -65,10 +65,11 @@ class OnnxClassifier(TorchClassifier):
         value, stripped, more = _output(file, output)
         network = OnnxModule(file, input_shapes=[target], output=value).to(self.device)
         if network.sample_by_sample:
-            more += ("the file only works for one sample at a time and is mapped over the batch",)
+            more += ("the file does not answer each sample of a batch by itself: every sample is asked alone",)
         if info.dtype != "float32":
             more += (f"the file computes in {info.dtype}; gradients and proofs read it in float32",)
-        self._session = OnnxSession(file, value, network.declared_batch, _TYPES[info.dtype], batched=network.batched)
+        batch = 1 if network.sample_by_sample else network.declared_batch
+        self._session = OnnxSession(file, value, batch, _TYPES[info.dtype], batched=network.batched)
         self._content = file.proto.SerializeToString(deterministic=True)
         self.agreement_tolerance = 2e-2 if info.dtype == "float16" else 1e-3
         preprocessing = Preprocessing(

@@ -18,7 +18,7 @@ from robust.subjects.features import penultimate
 from robust.subjects.heads import OutputKind, check_output, make_head
 from robust.subjects.preprocessing import ChannelOrder, Preprocessing
 
-_PROBES = 64
+_PROBES = 16
 _CLOSING = {nn.Softmax: "Softmax", nn.LogSoftmax: "LogSoftmax", nn.Sigmoid: "Sigmoid"}
 
 

@@ -200,6 +200,17 @@ def test_onnx_of_no_samples_and_of_an_answer_without_batch_axis(tmp_path: Path) 
     torch.testing.assert_close(features, x)
 
 
+def test_onnx_that_looks_at_its_batch_is_asked_one_sample_at_a_time(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("ReduceMean", ["x"], ["m"], axes=[0], keepdims=1),
+        helper.make_node("Sub", ["x", "m"], ["y"]),
+    ]
+    classifier = load_classifier(write(graph(nodes, {"x": ["N", 2]}), tmp_path))
+    x = torch.rand(3, 2, generator=torch.Generator().manual_seed(0))
+    assert classifier.logits(x).tolist() == classifier.replay(x).tolist() == [[0.0, 0.0]] * 3
+    assert "asked alone" in classifier.notes[0]
+
+
 def test_onnx_channels_last_is_audited_channels_first(tmp_path: Path) -> None:
     nodes = [helper.make_node("Flatten", ["x"], ["f"]), helper.make_node("MatMul", ["f", "w"], ["y"])]
     weights = np.zeros((12, 2), np.float32)

@@ -126,6 +126,8 @@ def test_wrong_sizes_are_typed() -> None:
         TorchClassifier(two_by_two(), (3,))
     with pytest.raises(ModelShapeError, match="row per sample"):
         TorchClassifier(nn.Flatten(0), (3,))
+    with pytest.raises(ModelShapeError, match=r"no scores[\s\S]*\[n, 4, 3, 3\]"):
+        TorchClassifier(nn.Conv2d(1, 4, 3), (1, 5, 5))
     with pytest.raises(ModelShapeError, match="class names"):
         TorchClassifier(two_by_two(), (2,), class_names=["a"])
     with pytest.raises(ModelShapeError, match="not of the model's shape"):
