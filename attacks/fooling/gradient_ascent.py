@@ -20,14 +20,18 @@ from attacks.fooling.fooling import (
 from robust.errors import UsageError
 from robust.subjects.protocols import Classifier
 
+SCOUT_BATCH = 100
+"""Random inputs per forward pass."""
+
 
 class GradientAscent(FoolingMethod):
     """Climbs ``log p(class | x) - penalty * ||u - centre||^2 / d`` with Adam, all classes in one batch.
 
     ``u`` is the input in the unit cube (0 and 1 are the ends of the box), ``d`` its number of coordinates. Each class
     starts from noise around the centre; classes that are done leave the batch. The others get further starts, each
-    from wider noise and with a tenth of the penalty of the one before, because near certainty ``log p`` is flat and
-    the penalty alone would decide.
+    from the best of some random inputs of the box (where all gradients around the centre are zero, that is the way
+    out), and with a tenth of the penalty of the one before, because near certainty ``log p`` is flat and the penalty
+    alone would decide.
 
     Args:
         steps: Adam steps of one start.
@@ -36,7 +40,8 @@ class GradientAscent(FoolingMethod):
         penalty: weight of the L2 term at the first start; 0 for none.
         target: confidence at which a class is done.
         centre: what the penalty pulls to and starts lie around, a place in the unit cube.
-        spread: half width of the uniform noise at the first start; twice, three times as wide at later ones.
+        spread: half width of the uniform noise at the first start.
+        draws: random inputs that are looked at before each later start, for all classes together.
     """
 
     name = "gradient_ascent"
@@ -52,13 +57,16 @@ class GradientAscent(FoolingMethod):
         target: float = 0.9999,
         centre: float = 0.5,
         spread: float = 0.1,
+        draws: int = 500,
     ) -> None:
-        if steps < 1 or restarts < 1 or not rate > 0 or not penalty >= 0:
-            raise UsageError("gradient ascent needs steps, restarts and a rate", wanted="at least 1, 1, above 0")
+        if steps < 1 or restarts < 1 or draws < 1 or not rate > 0 or not penalty >= 0:
+            raise UsageError(
+                "gradient ascent needs steps, restarts, draws and a rate", wanted="at least 1, and a rate above 0"
+            )
         if not (0 < target <= 1 and 0 <= centre <= 1 and 0 <= spread <= 1):
             raise UsageError("a share is no share", wanted="0 < target <= 1; 0 <= centre, spread <= 1")
         self.steps, self.restarts, self.rate, self.penalty = steps, restarts, rate, penalty
-        self.target, self.centre, self.spread = target, centre, spread
+        self.target, self.centre, self.spread, self.draws = target, centre, spread, draws
 
     def __call__(
         self, classifier: Classifier, generator: torch.Generator, targets: Sequence[int] | None = None
@@ -82,9 +90,12 @@ class GradientAscent(FoolingMethod):
             rows = torch.nonzero(search.reached < 0)[:, 0]
             if not len(rows):
                 break
-            shape = (len(classes), *classifier.input_shape)
-            noise = (torch.rand(shape, generator=generator) * 2 - 1) * self.spread * (start + 1)
-            unit = (self.centre + noise).clamp(0, 1).to(classifier.device)
+            shape = (len(classes) if start == 0 else self.draws, *classifier.input_shape)
+            noise = torch.rand(shape, generator=generator)
+            if start == 0:
+                unit = (self.centre + (2 * noise - 1) * self.spread).clamp(0, 1).to(classifier.device)
+            else:
+                unit = search.scout(noise.to(classifier.device))
             search.climb(unit[rows], rows, self.penalty * 0.1**start)
         inputs = to_box(search.best, classifier.input_box)
         confidences = replayed_confidences(classifier, inputs, classes)
@@ -123,6 +134,14 @@ class _Search:
             first, second = 0.9 * first[alive] + 0.1 * gradient, 0.999 * second[alive] + 0.001 * gradient**2
             move = (first / (1 - 0.9**step)) / ((second / (1 - 0.999**step)).sqrt() + 1e-8)
             unit = (unit + self.method.rate * move).clamp(0, 1)
+
+    def scout(self, unit: Tensor) -> Tensor:
+        """The best of ``unit [m, *shape]`` for each class, ``[k, *shape]``."""
+        self.forward += len(unit)
+        with torch.no_grad():
+            points = (to_box(part, self.classifier.input_box) for part in torch.split(unit, SCOUT_BATCH))
+            scores = torch.cat([log_confidences(self.classifier.logits(part)) for part in points])
+        return unit[scores[:, self.classes].argmax(0)]
 
     def _look(self, unit: Tensor, rows: Tensor, penalty: float, *, last: bool) -> tuple[Tensor, Tensor]:
         """Log-confidences ``[m]`` and the gradient to climb ``[m, *shape]``."""

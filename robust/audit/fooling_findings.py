@@ -183,7 +183,8 @@ def _noise_control(made: dict[str, Payload], noise: Payload, settings: FoolingSe
         better="lower",
         outcome=Outcome.FAIL if worse else Outcome.PASS,
         reason=(
-            f"{', '.join(METHOD_NAMES[m] for m in worse)} found less than random inputs: the search is broken."
+            f"{', '.join(METHOD_NAMES[m] for m in worse)} found less than random inputs: "
+            "the search is broken, or the gradients are masked."
             if worse
             else "Every search found what random inputs give, or what it was asked for."
         )

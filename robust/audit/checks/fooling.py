@@ -99,7 +99,7 @@ class FoolingCheck(Check):
     def estimate(self, settings: FoolingSettings, samples: int, classes: int) -> str:
         """Cost in words."""
         count = min(classes, settings.classes)
-        ascent = count * settings.steps * settings.restarts if "gradient_ascent" in settings.methods else 0
+        ascent = count * (settings.steps + 1) * settings.restarts if "gradient_ascent" in settings.methods else 0
         evolution = settings.evaluations if "map_elites" in settings.methods else 0
         return f"at most {ascent:,} forward and backward and {evolution + settings.noise:,} forward passes"
 

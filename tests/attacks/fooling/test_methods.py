@@ -144,3 +144,16 @@ def test_bad_hyperparameters_are_refused() -> None:
 def test_repr_prints_the_hyperparameters() -> None:
     assert repr(MapElites(batch=7)).startswith("MapElites(batch=7, evaluations=40000, target=0.9999, ")
     assert repr(GradientAscent(steps=3)).startswith("GradientAscent(steps=3, restarts=3, rate=0.1, ")
+
+
+def test_gradient_ascent_finds_its_way_out_of_a_dead_centre() -> None:
+    """All gradients are zero but in a corner of the box, a tenth of it."""
+
+    class Corner(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.cat([20 * torch.relu(x[:, :1] - 0.9), torch.full_like(x[:, :1], 1.0)], 1) * 10
+
+    classifier = ModuleClassifier(Corner(), (2,), 2)
+    made = GradientAscent(steps=30, restarts=2)(classifier, seeded(), [0])
+    assert float(made.confidences[0]) > 0.999
+    assert float(GradientAscent(steps=30, restarts=1)(classifier, seeded(), [0]).confidences[0]) < 0.5
