@@ -17,6 +17,10 @@ from fractions import Fraction
 
 from verifiers.smt.program import ZERO, Program, Row, Unit
 
+SHORT = 8
+"""Ends of intervals are moved outwards to multiples of about ``2 ** -SHORT`` of their width."""
+CHORD = Fraction(1, 256)
+
 
 @dataclass(frozen=True)
 class Constraint:
@@ -44,6 +48,8 @@ class _Writer:
     def __init__(self, program: Program, digits: int | None) -> None:
         self.program, self.digits = program, digits
         self.ranges = program.ranges
+        exact = 0 if digits is not None else program.inputs
+        self.ranges[exact:] = [_shortened(*ends) for ends in self.ranges[exact:]]
 
     def lines(self, clause: Sequence[Constraint]) -> Iterator[str]:
         for index, (low, high) in enumerate(self.ranges):
@@ -72,8 +78,10 @@ class _Writer:
             yield f"(assert ({beyond} {output} {term}))"
         yield f"(assert (or {' '.join(f'({within} {output} {term})' for term in terms)}))"
         if unit.chord is not None:
-            steepness, constant = map(number, unit.chord)
-            yield f"(assert ({within} {output} (+ (* {steepness} {terms[0]}) {constant})))"
+            steepness, constant = unit.chord
+            low, high = _shortened(constant - CHORD, constant + CHORD)
+            line = f"(+ (* {number(steepness)} {terms[0]}) {number(high if unit.convex else low)})"
+            yield f"(assert ({within} {output} {line}))"
 
     def _named(self, name: str, row: Row) -> Iterator[str]:
         yield f"(declare-const {name} Real)"
@@ -113,6 +121,13 @@ def number(value: Fraction) -> str:
     top = f"{abs(value.numerator)}.0"
     text = top if value.denominator == 1 else f"(/ {top} {value.denominator}.0)"
     return f"(- {text})" if value < 0 else text
+
+
+def _shortened(low: Fraction, high: Fraction) -> tuple[Fraction, Fraction]:
+    """A slightly wider interval with short ends."""
+    width = high - low
+    step = Fraction(2) ** (width.numerator.bit_length() - width.denominator.bit_length() - SHORT) if width else ZERO
+    return (math.floor(low / step) * step, math.ceil(high / step) * step) if step else (low, high)
 
 
 def _sum(terms: Mapping[int, Fraction], constant: Fraction) -> str:

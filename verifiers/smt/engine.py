@@ -22,8 +22,8 @@ from verifiers.smt.solver import Limits, Solver
 ARITHMETIC = "exact rational arithmetic of the stored weights, with a margin for float32 rounding in any order of sums"
 Replay = Callable[[Tensor], Tensor]
 """From inputs ``[n, *input_shape]`` to the real model's outputs ``[n, outputs]``."""
-DIGITS = 8
-"""Binary digits of the coefficients in the first, relaxed question."""
+DIGITS = (5, 9, None)
+"""Binary digits of the coefficients in the questions that are asked one after the other; None for the exact one."""
 
 
 class SmtVerifier:
@@ -125,7 +125,7 @@ class _Question:
     def _solve(self, clause: Halfspaces) -> Tensor | str:
         """A confirmed witness, the empty string for an excluded clause, or why it stayed open."""
         wide = self._constraints(clause, +1)
-        for digits in (DIGITS, None):
+        for digits in DIGITS:
             answer = self.solver.ask(smtlib(self.program, wide, digits), self.program.inputs)
             if answer.kind == "unsat":
                 return ""
@@ -134,6 +134,8 @@ class _Question:
             point = self._to_input(answer.point)
             if bool(self._confirmed(point)[0]):
                 return point[0]
+            if self.guess and len(witness := descend(self.graph, self.box, clause, point, self._confirmed)):
+                return witness[0]
         for sign in (-1, 0):
             answer = self.solver.ask(smtlib(self.program, self._constraints(clause, sign)), self.program.inputs)
             if answer.kind == "sat":

@@ -22,12 +22,12 @@ class Limits:
     """When a question is given up.
 
     Attributes:
-        steps: Z3's ``rlimit`` per question: its own deterministic count, about a million a second.
+        steps: Z3's ``rlimit`` per question: its own deterministic count, about half a million a second.
         seconds: wall clock per question, after which the child is killed. Generous, so that ``steps`` decides.
         megabytes: memory of the child.
     """
 
-    steps: int = 5_000_000
+    steps: int = 2_000_000
     seconds: float = 60.0
     megabytes: int = 2048
 

@@ -27,8 +27,7 @@ def answer(question: dict[str, Any]) -> dict[str, Any]:
         unknown ``reason``.
     """
     context = z3.Context()
-    solver = z3.SimpleSolver(ctx=context)
-    solver.set("arith.solver", 2)
+    solver = z3.SolverFor("QF_LRA", ctx=context)
     solver.set("random_seed", 0)
     solver.set("rlimit", question["steps"])
     solver.set("timeout", question["milliseconds"])
@@ -37,13 +36,19 @@ def answer(question: dict[str, Any]) -> dict[str, Any]:
     if found == z3.unsat:
         return {"answer": "unsat"}
     if found != z3.sat:
-        return {"answer": "unknown", "reason": solver.reason_unknown()}
+        reason = "resource" if _steps(solver) >= question["steps"] else solver.reason_unknown()
+        return {"answer": "unknown", "reason": reason}
     model = solver.model()
     values = []
     for index in range(question["inputs"]):
         value = model.eval(z3.Real(f"v{index}", context), model_completion=True)
         values.append(f"{value.numerator_as_long()}/{value.denominator_as_long()}")
     return {"answer": "sat", "values": values}
+
+
+def _steps(solver: Any) -> int:
+    statistics = solver.statistics()
+    return int(statistics.get_key_value("rlimit count")) if "rlimit count" in statistics.keys() else 0  # noqa: SIM118
 
 
 def limit_memory(megabytes: int) -> None:
