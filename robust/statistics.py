@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
+from scipy import optimize, stats
 
 from robust.record.finding import Interval
 
@@ -21,14 +21,22 @@ def wilson(successes: int, trials: int, level: float = LEVEL) -> Interval:
         ValueError: no trials, or successes outside ``0..trials``.
     """
     _check_counts(successes, trials)
+    low, high = wilson_limits(successes / trials, trials, level)
+    return Interval(low=float(low), high=float(high), level=level, method="wilson")
+
+
+def wilson_limits(
+    rates: ArrayLike, trials: ArrayLike, level: float = LEVEL
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Both Wilson limits of many rates at once, in the shape of ``rates``; the rates need not be whole counts."""
+    rate, n = np.asarray(rates, dtype=np.float64), np.asarray(trials, dtype=np.float64)
     z = float(stats.norm.ppf(0.5 + level / 2))
-    rate = successes / trials
-    denominator = 1 + z * z / trials
-    centre = (rate + z * z / (2 * trials)) / denominator
-    half = z / denominator * math.sqrt(rate * (1 - rate) / trials + z * z / (4 * trials * trials))
-    low = 0.0 if successes == 0 else max(0.0, centre - half)
-    high = 1.0 if successes == trials else min(1.0, centre + half)
-    return Interval(low=low, high=high, level=level, method="wilson")
+    denominator = 1 + z * z / n
+    centre = (rate + z * z / (2 * n)) / denominator
+    half = z / denominator * np.sqrt(rate * (1 - rate) / n + z * z / (4 * n * n))
+    low = np.where(rate <= 0, 0.0, np.maximum(0.0, centre - half))
+    high = np.where(rate >= 1, 1.0, np.minimum(1.0, centre + half))
+    return low, high
 
 
 def clopper_pearson(successes: int, trials: int, level: float = LEVEL) -> Interval:
@@ -49,6 +57,58 @@ def newcombe_difference(
     low = p1 - p2 - math.hypot(p1 - first.low, second.high - p2)
     high = p1 - p2 + math.hypot(first.high - p1, p2 - second.low)
     return Interval(low=max(-1.0, low), high=min(1.0, high), level=level, method="newcombe")
+
+
+def newcombe_pairs(
+    successes: ArrayLike, trials: ArrayLike, level: float = LEVEL
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """``newcombe_difference`` of every ordered pair of groups.
+
+    Args:
+        successes: ``[..., groups]``.
+        trials: ``[..., groups]``, at least 1 each.
+        level: coverage of each pair for itself; for all of them at once pass ``simultaneous_level``.
+
+    Returns:
+        low and high of ``p_i - p_j``, both ``[..., groups, groups]``.
+    """
+    n = np.asarray(trials, dtype=np.float64)
+    rate = np.asarray(successes, dtype=np.float64) / n
+    low, high = wilson_limits(rate, n, level)
+    below, above = rate - low, high - rate
+    difference = rate[..., :, None] - rate[..., None, :]
+    lower = difference - np.hypot(below[..., :, None], above[..., None, :])
+    upper = difference + np.hypot(above[..., :, None], below[..., None, :])
+    return np.maximum(lower, -1.0), np.minimum(upper, 1.0)
+
+
+def simultaneous_level(statements: int, level: float = LEVEL) -> float:
+    """The level of each of many intervals so that all of them hold at once at ``level`` (Bonferroni)."""
+    return 1 - (1 - level) / max(1, statements)
+
+
+def median_interval(values: ArrayLike, level: float = LEVEL) -> Interval:
+    """Distribution-free interval of a median from order statistics (Conover 1999, section 3.2).
+
+    The interval runs from the k-th smallest to the k-th largest value, k the largest rank whose coverage is at least
+    ``level``. With fewer than six values none reaches 95 %: then it is the whole range, and ``level`` what that covers.
+
+    Raises:
+        ValueError: no values, or one that is not finite.
+    """
+    x = np.sort(np.asarray(values, dtype=np.float64))
+    if not len(x) or not np.isfinite(x).all():
+        raise ValueError("a median needs at least one value, all finite")
+    rank = max(1, int(stats.binom.ppf((1 - level) / 2, len(x), 0.5)))
+    while rank > 1 and 1 - 2 * float(stats.binom.cdf(rank - 1, len(x), 0.5)) < level:
+        rank -= 1
+    coverage = 1 - 2 * float(stats.binom.cdf(rank - 1, len(x), 0.5))
+    return Interval(
+        low=float(x[rank - 1]),
+        high=float(x[len(x) - rank]),
+        level=level if coverage >= level else max(0.0, coverage),
+        method="order statistics",
+    )
 
 
 def bootstrap(
@@ -82,6 +142,82 @@ def bootstrap(
     return Interval(low=float(low), high=float(high), level=level, method=f"bootstrap ({resamples})")
 
 
+def bootstrap_batched(
+    statistic: Callable[[NDArray[np.int64]], NDArray[np.float64]],
+    count: int,
+    rng: np.random.Generator,
+    resamples: int = 1000,
+    level: float = LEVEL,
+    cells: int = 1 << 21,
+) -> Interval:
+    """``bootstrap`` of one stratum for statistics that take many resamples at once.
+
+    Args:
+        statistic: from indices ``[r, count]`` to numbers ``[r]``; NaN resamples are dropped.
+        count: sample size.
+        rng: owns the randomness.
+        resamples: how many.
+        level: coverage.
+        cells: largest number of indices in memory at once.
+
+    Raises:
+        ValueError: every resample was NaN.
+    """
+    values = [statistic(rng.integers(0, count, size=(rows, count))) for rows in chunks(resamples, count, cells)]
+    return percentile_interval(np.concatenate(values), level)
+
+
+def chunks(resamples: int, width: int, cells: int = 1 << 21) -> list[int]:
+    """``resamples`` cut into runs of which each, times ``width``, stays near ``cells``."""
+    rows = max(1, min(resamples, cells // max(1, width)))
+    whole, rest = divmod(resamples, rows)
+    return [rows] * whole + ([rest] if rest else [])
+
+
+def percentile_interval(values: NDArray[np.float64], level: float = LEVEL) -> Interval:
+    """The central ``level`` of bootstrap values ``[resamples]`` (Efron 1979); NaN is dropped.
+
+    Raises:
+        ValueError: no number among them.
+    """
+    finite = values[np.isfinite(values)]
+    if not len(finite):
+        raise ValueError("no bootstrap resample gave a number")
+    low, high = np.quantile(finite, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(low=float(low), high=float(high), level=level, method=f"bootstrap ({len(values)})")
+
+
+def hull(first: Interval, second: Interval) -> Interval:
+    """The smallest interval that contains both; its level is theirs. For a bootstrap that degenerates at 0 or 1.
+
+    Raises:
+        ValueError: the levels differ.
+    """
+    if first.level != second.level:
+        raise ValueError(f"intervals of different levels have no hull: {first.level} and {second.level}")
+    return Interval(
+        low=min(first.low, second.low),
+        high=max(first.high, second.high),
+        level=first.level,
+        method=f"{first.method} widened to {second.method}",
+    )
+
+
+def permutation_p_value(observed: ArrayLike, null: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Upper-tail p-value ``(1 + #{null >= observed}) / (1 + #null)``, never 0 (Phipson and Smyth 2010).
+
+    Args:
+        observed: any shape.
+        null: ``[resamples]``, the statistic under permutation.
+
+    Returns:
+        in the shape of ``observed``. Values that differ by rounding alone count as ties.
+    """
+    ordered = np.sort(null)
+    at_least = len(null) - np.searchsorted(ordered, np.asarray(observed, dtype=np.float64) - 1e-12, side="left")
+    return np.asarray((1 + at_least) / (1 + len(null)), dtype=np.float64)
+
+
 def holm(p_values: ArrayLike) -> NDArray[np.float64]:
     """Holm's step-down adjusted p-values (Holm 1979), in the order given; NaN stays NaN and does not count."""
     p = np.asarray(p_values, dtype=np.float64)
@@ -101,6 +237,37 @@ def auroc(negative: ArrayLike, positive: ArrayLike) -> float:
     ranks = stats.rankdata(scores)
     n, m = len(np.asarray(negative)), len(np.asarray(positive))
     return float((ranks[n:].sum() - m * (m + 1) / 2) / (n * m))
+
+
+def mann_whitney_interval(area: float, negatives: int, positives: int, level: float = LEVEL) -> Interval:
+    """Score interval of an area under the ROC curve (Newcombe 2006, Statistics in Medicine 25:559, method 5).
+
+    The area's Wilson interval: ends ``A`` with ``|area - A| = z sqrt(V(A))``, ``V`` of Hanley and McNeil (1982). It
+    keeps its width at an area of 0 or 1, where bootstrap and DeLong collapse to a point.
+
+    Raises:
+        ValueError: no samples on one side, or an area outside [0, 1].
+    """
+    if negatives < 1 or positives < 1 or not 0 <= area <= 1:
+        raise ValueError(f"an area in [0, 1] of two samples is wanted, got {area} of {negatives} and {positives}")
+    low = _area_limit(area, negatives, positives, level)
+    high = 1 - _area_limit(1 - area, negatives, positives, level)
+    return Interval(low=min(low, area), high=max(high, area), level=level, method="newcombe mann-whitney")
+
+
+def _area_limit(area: float, n: int, m: int, level: float) -> float:
+    """The lower end; the upper one follows by symmetry."""
+    z = float(stats.norm.ppf(0.5 + level / 2))
+    extra = (n + m) / 2 - 1
+
+    def gap(a: float) -> float:
+        variance = a * (1 - a) * (1 + extra * ((1 - a) / (2 - a) + a / (1 + a))) / (n * m)
+        return area - a - z * math.sqrt(variance)
+
+    top = min(area, 1 - 1e-12)
+    if area <= 0 or gap(top) >= 0:
+        return max(0.0, area)
+    return float(optimize.brentq(gap, 0.0, top, xtol=1e-12))
 
 
 def _check_counts(successes: int, trials: int) -> None:

@@ -19,12 +19,15 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from robust.data.dataset import Dataset
 from robust.errors import RobustError
 from robust.record import Finding, GateLevel
 from robust.subjects.protocols import Classifier, Generator
+
+Need = Literal["classifier", "generator", "groups"]
+"""What a plan must give for a question to arise."""
 
 Payload = dict[str, Any]
 """What a shard leaves behind: JSON values and numpy arrays, keyed by text."""
@@ -32,6 +35,11 @@ Payload = dict[str, Any]
 
 class NotAssessedError(RobustError):
     """Raised by a check that cannot speak of this subject. The record says so; the audit goes on; exit status 3."""
+
+
+class NotApplicableError(NotAssessedError):
+    """Not assessed because the question does not arise (no generator, no group column, a network far too large for an
+    exact solver). Leaves the audit undecided only if somebody named the check in the plan."""
 
 
 class ThresholdRule(BaseModel):
@@ -45,6 +53,12 @@ class ThresholdRule(BaseModel):
     )
     minimum: float | None = Field(default=None, description="the whole interval must be at least this")
     maximum: float | None = Field(default=None, description="the whole interval must be at most this")
+
+    @model_validator(mode="after")
+    def _wants_something(self) -> ThresholdRule:
+        if self.minimum is None and self.maximum is None:
+            raise ValueError("a threshold needs a minimum or a maximum")
+        return self
 
 
 class CheckSettings(BaseModel):
@@ -146,6 +160,7 @@ class Check(ABC):
         threat_model: who could do what; empty where there is no adversary.
         limitations: what a reader must not conclude; sentences.
         Settings: its keys in the plan.
+        needs: what the plan must give; without it the check is not applicable.
         version: raised when its results change meaning; part of every shard's key.
     """
 
@@ -155,6 +170,7 @@ class Check(ABC):
     threat_model: ClassVar[str] = ""
     limitations: ClassVar[tuple[str, ...]] = ()
     Settings: ClassVar[type[CheckSettings]] = CheckSettings
+    needs: ClassVar[tuple[Need, ...]] = ("classifier",)
     version: ClassVar[int] = 1
 
     @abstractmethod

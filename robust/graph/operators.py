@@ -92,12 +92,11 @@ MAXIMUM: Mapping[str, str] = {
 }
 """Maxima over windows. Value: the argument that may vary."""
 
-SHAPE_PRESERVING_DIAGONAL = frozenset({"add", "mul"})
-REINDEXING = frozenset(
-    {"reshape", "permute", "transpose", "t", "squeeze", "unsqueeze", "slice", "select", "index", "index_select"}
-    | {"flip", "roll", "pixel_shuffle", "pixel_unshuffle", "channel_shuffle", "constant_pad_nd", "masked_fill"}
+REARRANGING = frozenset(
+    {"reshape", "permute", "transpose", "t", "squeeze", "unsqueeze", "slice", "select", "flip", "roll"}
+    | {"pixel_shuffle", "pixel_unshuffle", "channel_shuffle", "constant_pad_nd", "masked_fill"}
 )
-"""Operators that move elements without mixing them: an image of a box is a box again (or a diagonal of one)."""
+"""Operators that move elements, each to at most one place: the image of a box is a box."""
 
 
 def kind_of(op: str, varying: frozenset[str]) -> Kind | None:

@@ -90,6 +90,13 @@ def _abs(a: Tensor) -> Any:
     return aten.add.Tensor(aten.relu.default(a), aten.relu.default(_neg(a)))
 
 
+def _leaky_relu(a: Tensor, slope: Number = 0.01) -> Any:
+    if 0 <= slope <= 1:
+        return NotImplemented
+    kept = aten.mul.Tensor(a, _scalar(slope, a))
+    return aten.add.Tensor(kept, aten.mul.Tensor(aten.relu.default(a), _scalar(1 - slope, a)))
+
+
 def _threshold(a: Tensor, threshold: Number, value: Number) -> Any:
     return aten.relu.default(a) if threshold == 0 and value == 0 else NotImplemented
 
@@ -182,6 +189,7 @@ REWRITES: Mapping[str, Callable[..., Any]] = {
     "relu6": lambda a: _clamp(a, 0.0, 6.0),
     "abs": _abs,
     "threshold": _threshold,
+    "leaky_relu": _leaky_relu,
     "_prelu_kernel": _prelu,
     "mm": _mm,
     "addmm": _addmm,

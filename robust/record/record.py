@@ -86,7 +86,7 @@ class Totals(RecordModel):
 class GateResult(RecordModel):
     """The verdict on top of the report."""
 
-    verdict: Literal["passed", "failed", "undecided"]
+    verdict: Literal["passed", "failed", "undecided", "not judged"]
     exit_status: Literal[0, 1, 3]
     sentence: str
     totals: Totals

@@ -1,0 +1,60 @@
+"""The attacks, in one literal table. Reading it imports nothing heavy."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from robust.errors import UsageError
+
+if TYPE_CHECKING:
+    from attacks.attack import Attack
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One attack: its name in plans, a line for people, where it lives, and whether it is a control."""
+
+    name: str
+    line: str
+    module: str
+    kind: str
+    control: bool = False
+
+
+ATTACKS: tuple[Entry, ...] = (
+    Entry("pgd", "projected gradient descent with random restarts, L-inf and L2 (foolbox)", "attacks.pgd", "PGD"),
+    Entry("fgsm", "one gradient step: FGSM (L-inf) and FGM (L2) (foolbox)", "attacks.fgsm", "FGSM"),
+    Entry("noise", "uniform noise in the ball: the control", "attacks.noise", "UniformNoise", control=True),
+)
+
+FOOLING: tuple[Entry, ...] = (
+    Entry(
+        "gradient_ascent",
+        "fooling inputs by gradient ascent with an L2 penalty (Nguyen et al. 2015)",
+        "attacks.fooling.gradient_ascent",
+        "GradientAscent",
+    ),
+    Entry(
+        "map_elites",
+        "fooling inputs by MAP-Elites with direct encoding, confidences only (Nguyen et al. 2015)",
+        "attacks.fooling.map_elites",
+        "MapElites",
+    ),
+)
+
+
+def make_attack(name: str, **hyperparameters: Any) -> Attack:
+    """The attack of that name.
+
+    Raises:
+        UsageError: there is none.
+    """
+    for entry in ATTACKS:
+        if entry.name == name:
+            attack: Attack = getattr(importlib.import_module(entry.module), entry.kind)(**hyperparameters)
+            return attack
+    raise UsageError(
+        f"there is no attack called {name!r}", wanted=", ".join(e.name for e in ATTACKS), hint="see `robust list`"
+    )

@@ -1,0 +1,7 @@
+"""Fooling inputs: unrecognisable, and yet called a class with confidence."""
+
+from attacks.fooling.fooling import Fooling, FoolingMethod
+from attacks.fooling.gradient_ascent import GradientAscent
+from attacks.fooling.map_elites import MapElites
+
+__all__ = ["Fooling", "FoolingMethod", "GradientAscent", "MapElites"]

@@ -1,0 +1,1 @@
+"""Small trained subjects to audit, with the scripts that made them."""

@@ -1,0 +1,1 @@
+"""A small classifier and a small conditional generator of scikit-learn's 8x8 digits."""

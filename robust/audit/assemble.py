@@ -1,0 +1,332 @@
+"""Plan to context: load and fit the model, the data, the reference, the generator; refuse what cannot be audited."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from robust.audit.check import Context
+from robust.audit.plan import DataPlan, GeneratorPlan, ModelPlan, Numbers, OodPlan, Plan
+from robust.data import Dataset, fit_to_box, load_data, match_labels
+from robust.errors import InstallationError, PlanError
+from robust.record import DataRecord, SubjectRecord
+from robust.subjects import Classifier, Generator, RangeScaled, accept, box_in_words, load_classifier, load_generator
+from robust.subjects.range_scaled import column_ranges
+
+VERSIONS_OF = ("torch", "numpy", "scipy", "scikit-learn", "onnx", "onnxruntime", "foolbox", "z3-solver", "pydantic")
+
+
+@dataclass(frozen=True)
+class Assembly:
+    """Everything loaded, with its identity for the record.
+
+    Attributes:
+        context: what checks look at.
+        subjects: identities of the models.
+        data: identities of the data sets.
+        digests: name -> SHA-256 of every model and data set a shard may depend on.
+        versions: of what the numbers depend on.
+        platform: the machine in words.
+        title: what is audited, for the report's title.
+    """
+
+    context: Context
+    subjects: tuple[SubjectRecord, ...]
+    data: tuple[DataRecord, ...]
+    digests: Mapping[str, str]
+    versions: dict[str, str]
+    platform: str
+    title: str
+
+
+@dataclass(frozen=True)
+class Given:
+    """Objects handed in from Python; each takes the place of the plan's section of that name.
+
+    Data sets may have samples in the subject's units or bytes, and labels not yet matched: they are fitted like files.
+    """
+
+    classifier: Classifier | None = None
+    data: Dataset | None = None
+    reference: Dataset | None = None
+    ood: Mapping[str, Dataset] = field(default_factory=dict)
+    generator: Generator | None = None
+
+
+def assemble(plan: Plan, given: Given | None = None) -> Assembly:
+    """Load everything the plan names and nobody handed in.
+
+    Raises:
+        PlanError: no model or no data.
+        SubjectError: the model cannot be used, or is no better than guessing.
+        DataError: the data cannot be used.
+        InstallationError: no such device.
+    """
+    given = given or Given()
+    _require(plan, given)
+    device = _device(plan.device)
+    loaded = given.data or _load(plan.data)
+    reference = given.reference
+    if reference is None and plan.reference is not None:
+        reference = _load(plan.reference, plan.data)
+    classifier, assumed = given.classifier, ()
+    if classifier is None:
+        classifier, assumed = _classifier(plan.model, loaded, reference, device)
+    everything = _fit(loaded, plan.data, classifier)
+    used = _limited(everything, plan.data.limit, plan.seed)
+    predictions = accept(classifier, used)
+    fitted_reference = None
+    if reference is not None:
+        section = plan.reference or DataPlan()
+        fitted_reference = _limited(_fit(reference, section, classifier), section.limit, plan.seed)
+    ood = {
+        name: _ood(plan.ood.get(name, OodPlan()), given.ood.get(name), classifier, plan.seed)
+        for name in [*plan.ood, *(name for name in given.ood if name not in plan.ood)]
+    }
+    generator = given.generator
+    if generator is None and plan.generator is not None:
+        generator = _generator(plan.generator, device)
+    context = Context(
+        classifier=classifier,
+        data=used,
+        reference=fitted_reference,
+        ood=ood,
+        generator=generator,
+        seed=plan.seed,
+        device=device,
+        directory=Path(plan.output),
+        predictions=predictions,
+    )
+    digests = {"classifier": classifier.digest, "data": used.digest}
+    if fitted_reference is not None:
+        digests["reference"] = fitted_reference.digest
+    digests |= {f"ood {name}": dataset.digest for name, dataset in ood.items()}
+    if generator is not None:
+        digests["generator"] = generator.digest
+    return Assembly(
+        context=context,
+        subjects=_subject_records(classifier, assumed, generator),
+        data=_data_records(context, everything),
+        digests=digests,
+        versions=_versions(),
+        platform=f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
+        title=f"{classifier.name} on {used.name}",
+    )
+
+
+def _require(plan: Plan, given: Given) -> None:
+    for what, section, handed in (("model", plan.model, given.classifier), ("data", plan.data, given.data)):
+        if not section.source and handed is None:
+            raise PlanError(
+                f"the plan names no {what}",
+                wanted=f"{what}.source in the plan, or --{what}",
+                hint="try `robust audit --model model.onnx --data test.npz`, or write a plan with `robust init`",
+            )
+
+
+def _device(name: str) -> torch.device:
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise InstallationError(
+            f"there is no device {name!r} here", wanted="cpu, or cuda where torch finds one", got=error
+        ) from error
+    return device
+
+
+def _load(plan: DataPlan, fallback: DataPlan | None = None) -> Dataset:
+    """A data set as its section says; a reference inherits column names from the evaluation data's section."""
+    given = plan.model_fields_set
+    like = plan if fallback is None else fallback
+
+    def pick(name: str) -> DataPlan:
+        return plan if name in given else like
+
+    same_form = fallback is None or Path(plan.source).suffixes == Path(fallback.source).suffixes
+    return load_data(
+        plan.source,
+        samples=(pick("samples") if same_form else plan).samples,
+        labels=(pick("labels") if same_form and not plan.source.endswith(".npy") else plan).labels,
+        groups=(pick("groups") if same_form else plan).groups,
+        bins=(pick("bins") if same_form else plan).bins,
+        features=(pick("features") if same_form else plan).features,
+        missing=(pick("missing") if same_form else plan).missing,
+        scale=(pick("scale") if same_form else plan).scale,
+    )
+
+
+def _classifier(
+    plan: ModelPlan, data: Dataset, reference: Dataset | None, device: torch.device
+) -> tuple[Classifier, tuple[str, ...]]:
+    """The classifier in the units of the audit, and what was assumed about its input box."""
+    box, per_column, notes = _input_box(plan, data, reference)
+    shape = plan.input_shape or (None if plan.source.endswith(".onnx") else _picture_shape(data.sample_shape))
+    classifier = load_classifier(
+        plan.source,
+        weights=plan.weights,
+        trust=plan.trust,
+        name=plan.name,
+        input_shape=shape,
+        input_box=box,
+        mean=plan.mean,
+        std=plan.std,
+        channel_order=plan.channel_order,
+        output=plan.output,
+        class_names=plan.classes,
+        device=device,
+    )
+    return (RangeScaled(classifier) if per_column else classifier), notes
+
+
+def _picture_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The channels-first shape of pictures stored as ``[H, W]`` or ``[H, W, C]``; any other as it is."""
+    if len(shape) == 2:
+        return (1, *shape)
+    if len(shape) == 3 and shape[-1] in (1, 3) and shape[0] not in (1, 3):
+        return (shape[2], shape[0], shape[1])
+    return shape
+
+
+def _input_box(
+    plan: ModelPlan, data: Dataset, reference: Dataset | None
+) -> tuple[tuple[Numbers, Numbers], bool, tuple[str, ...]]:
+    """The declared box, else [0, 1] for pictures and each column's range for vectors.
+
+    Vectors whose columns differ in range are audited in units of the range (second value: True), so that an epsilon
+    means the same share of each.
+    """
+    vectors = len(data.sample_shape) == 1
+    if plan.input_box is not None:
+        low, high = (np.asarray(end, dtype=np.float64) for end in plan.input_box)
+        per_column = vectors and (low.ndim > 0 or high.ndim > 0)
+        return plan.input_box, per_column, ()
+    parts = [data] if reference is None else [data, reference]
+    inside_unit = all(part.samples.min() >= 0 and part.samples.max() <= 1 for part in parts)
+    if not vectors or data.raw_uint8 or (inside_unit and not data.feature_names):
+        return (0.0, 1.0), False, ("no input box was declared: taken as [0, 1]",)
+    lower, upper = column_ranges(*parts)
+    ends = (tuple(map(float, lower)), tuple(map(float, upper)))
+    return ends, True, ("no input box was declared: each column's range in the data is its box",)
+
+
+def _fit(dataset: Dataset, plan: DataPlan, classifier: Classifier) -> Dataset:
+    matched = match_labels(
+        dataset,
+        len(classifier.class_names),
+        classifier.class_names,
+        plan.label_order,
+        plan.allow_missing_classes,
+    )
+    return _in_units(matched, classifier)
+
+
+def _in_units(dataset: Dataset, classifier: Classifier) -> Dataset:
+    if isinstance(classifier, RangeScaled):
+        dataset = classifier.scale(fit_to_box(dataset, classifier.inner))
+    return fit_to_box(dataset, classifier)
+
+
+def _ood(plan: OodPlan, handed: Dataset | None, classifier: Classifier, seed: int) -> Dataset:
+    loaded = _load(plan) if handed is None else handed
+    return _limited(_in_units(loaded, classifier), plan.limit, seed)
+
+
+def _limited(dataset: Dataset, limit: int | None, seed: int) -> Dataset:
+    return dataset if limit is None else dataset.take(dataset.stratified_indices(limit, seed))
+
+
+def _generator(plan: GeneratorPlan, device: torch.device) -> Generator:
+    return load_generator(
+        plan.source,
+        weights=plan.weights,
+        name=plan.name,
+        latent_shape=plan.latent_shape,
+        conditions=plan.conditions,
+        prior=plan.prior,
+        device=device,
+    )
+
+
+def _subject_records(
+    classifier: Classifier, assumed: tuple[str, ...], generator: Generator | None
+) -> tuple[SubjectRecord, ...]:
+    records = [
+        SubjectRecord(
+            role="classifier",
+            name=classifier.name,
+            source=classifier.source,
+            format=classifier.format,
+            sha256=classifier.digest,
+            parameters=classifier.parameters,
+            input_shape=classifier.input_shape,
+            input_box=box_in_words(classifier.input_box),
+            class_names=classifier.class_names,
+            notes=(*assumed, *classifier.notes),
+        )
+    ]
+    if generator is not None:
+        records.append(
+            SubjectRecord(
+                role="generator",
+                name=generator.name,
+                source=generator.source,
+                format=generator.format,
+                sha256=generator.digest,
+                parameters=generator.parameters,
+                input_shape=generator.latent_shape,
+                input_box="latent code from its prior",
+                class_names=tuple(str(index) for index in range(generator.conditions)),
+                notes=generator.notes,
+            )
+        )
+    return tuple(records)
+
+
+def _data_records(context: Context, everything: Dataset) -> tuple[DataRecord, ...]:
+    records = [_data_record("evaluation", context.data, len(everything))]
+    if context.reference is not None:
+        records.append(_data_record("reference", context.reference, len(context.reference)))
+    records += [_data_record("out-of-distribution", dataset, len(dataset)) for dataset in context.ood.values()]
+    return tuple(records)
+
+
+def _data_record(role: str, dataset: Dataset, available: int) -> DataRecord:
+    labels, counts = np.unique(dataset.labels, return_counts=True)
+    groups = {}
+    for column, values in dataset.groups.items():
+        names, sizes = np.unique(values, return_counts=True)
+        groups[column] = {str(name): int(size) for name, size in zip(names, sizes, strict=True)}
+    return DataRecord.model_validate(
+        {
+            "role": role,
+            "name": dataset.name,
+            "source": dataset.source,
+            "sha256": dataset.digest,
+            "samples": available,
+            "used": len(dataset),
+            "sample_shape": dataset.sample_shape,
+            "class_counts": {
+                dataset.label_values[label] if label < len(dataset.label_values) else str(label): int(count)
+                for label, count in zip(labels, counts, strict=True)
+            },
+            "groups": groups,
+            "notes": dataset.notes,
+        }
+    )
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in VERSIONS_OF:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = "not installed"
+    return found

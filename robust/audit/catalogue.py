@@ -1,0 +1,31 @@
+"""The checks, in the order in which they run and are reported. Adding a check is adding a line."""
+
+from __future__ import annotations
+
+from robust.audit.check import Check
+from robust.audit.checks.accuracy import AccuracyCheck
+from robust.audit.checks.attacks import AttacksCheck
+from robust.audit.checks.certificates import CertificatesCheck
+from robust.audit.checks.fairness import FairnessCheck
+from robust.audit.checks.fooling import FoolingCheck
+from robust.audit.checks.generation import GenerationCheck
+from robust.audit.checks.ood import OodCheck
+
+CHECKS: tuple[Check, ...] = (
+    AccuracyCheck(),
+    AttacksCheck(),
+    CertificatesCheck(),
+    FoolingCheck(),
+    OodCheck(),
+    FairnessCheck(),
+    GenerationCheck(),
+)
+
+
+def check_named(name: str) -> Check:
+    """The check of that name.
+
+    Raises:
+        KeyError: no such check.
+    """
+    return {check.name: check for check in CHECKS}[name]

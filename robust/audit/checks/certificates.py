@@ -1,0 +1,212 @@
+"""The check ``certificates``: how many answers are proved to stay right, and how that meets the attacks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar, Literal
+
+import numpy as np
+from pydantic import Field, field_validator
+
+from robust.audit.check import (
+    Check,
+    CheckSettings,
+    Context,
+    NotAssessedError,
+    Payload,
+    Results,
+    Shard,
+    blocks,
+    derive_seed,
+)
+from robust.audit.checks.sandwich import NAMES, Answers, contradictions, curve_plot, enclosures
+from robust.errors import GraphError
+from robust.graph import Graph, trace
+from robust.record import Finding, Table
+from robust.statistics import wilson
+from verifiers import Effort, certify
+from verifiers.certify import ARITHMETIC
+
+
+class CertificatesSettings(CheckSettings):
+    """Keys of ``[checks.certificates]``."""
+
+    linf_epsilons: tuple[float, ...] = Field(
+        default=(0.01, 0.03, 0.1), description="radii of L-inf balls, in input units; empty: do not ask"
+    )
+    l2_epsilons: tuple[float, ...] = Field(
+        default=(0.1, 0.3), description="radii of L2 balls, in input units; empty: do not ask"
+    )
+    methods: tuple[Literal["interval", "crown"], ...] = Field(
+        default=("interval", "crown"), min_length=1, description="bound propagations to try"
+    )
+    samples: int = Field(default=100, ge=1, description="at most so many evaluation samples")
+    shard_samples: int = Field(default=50, ge=1, description="samples per unit of work")
+    rows: int = Field(
+        default=512, ge=0, description="crown: at most so many neurons of a layer bounded anew for each sample"
+    )
+    memory_mib: int = Field(default=256, ge=1, description="aim for temporaries of at most about this much")
+
+    @field_validator("linf_epsilons", "l2_epsilons")
+    @classmethod
+    def _radii(cls, values: tuple[float, ...]) -> tuple[float, ...]:
+        if not all(0 <= value < float("inf") for value in values):
+            raise ValueError(f"wanted finite radii of at least 0, got {values}")
+        return tuple(sorted(set(values)))
+
+    @property
+    def grid(self) -> dict[str, tuple[float, ...]]:
+        """Norm -> radii, norms without radii left out."""
+        return {norm: radii for norm, radii in (("linf", self.linf_epsilons), ("l2", self.l2_epsilons)) if radii}
+
+
+class Certificates(Check):
+    """Bound propagation over the operation graph; see ``verifiers.certify``."""
+
+    name: ClassVar[str] = "certificates"
+    title: ClassVar[str] = "Certified robustness"
+    question: ClassVar[str] = (
+        "For what share of the samples is it proved that no perturbation within epsilon changes the right answer?"
+    )
+    threat_model: ClassVar[str] = (
+        "Anybody who may change the input within the ball, with full knowledge of the model and unlimited computation: "
+        "a proof holds against every attack, known or not, that stays inside the ball and the input box."
+    )
+    limitations: ClassVar[tuple[str, ...]] = (
+        "A sample without a certificate is undecided, not broken: these bounds are incomplete and fall short on "
+        "networks that were not trained for them.",
+        "The proof speaks of the network as an operation graph in real numbers, computed in float64 with a margin "
+        "against rounding; rounding errors are not bounded formally, nor is the runtime that executes the model.",
+        "The proof speaks of these samples and these balls, and says nothing about rotations, occlusions or other "
+        "inputs.",
+    )
+    Settings: ClassVar[type[CheckSettings]] = CertificatesSettings
+
+    def __init__(self) -> None:
+        self._graphs: dict[str, Graph] = {}
+
+    def plan(self, settings: CertificatesSettings, context: Context) -> list[Shard]:
+        """One shard per norm, radius, method and block of samples.
+
+        Raises:
+            NotAssessedError: a black box, an operator without a rule, or no radius to ask for.
+        """
+        if not settings.grid:
+            raise NotAssessedError("no certificates were asked for: both lists of radii are empty")
+        self._graph(context)
+        seed = derive_seed(context.seed, self.name, "samples")
+        chosen = context.data.stratified_indices(settings.samples, seed).tolist()
+        pieces = [tuple(chosen[i] for i in block) for block in blocks(len(chosen), settings.shard_samples)]
+        return [
+            Shard(
+                self.name,
+                f"{norm} {epsilon:g} {method} samples {place + 1}/{len(pieces)}",
+                {"method": method, "norm": norm, "epsilon": epsilon, "rows": settings.rows},
+                piece,
+            )
+            for norm, radii in settings.grid.items()
+            for epsilon in radii
+            for method in settings.methods
+            for place, piece in enumerate(pieces)
+        ]
+
+    def run(self, shard: Shard, settings: CertificatesSettings, context: Context) -> Payload:
+        """``certified``: bool per sample: the answer is right and proved to stay right."""
+        parameters = shard.parameters
+        certified = certify(
+            self._graph(context),
+            context.samples(shard.indices),
+            context.labels(shard.indices),
+            [parameters["epsilon"]],
+            norm=parameters["norm"],
+            box=context.classifier.input_box,
+            method=parameters["method"],
+            effort=Effort(rows=settings.rows, bytes=settings.memory_mib * 2**20),
+        )
+        right = context.predictions[list(shard.indices)] == context.data.labels[list(shard.indices)]
+        return {"certified": np.asarray(certified[0].cpu().numpy() & right)}
+
+    def conclude(
+        self,
+        results: Results,
+        settings: CertificatesSettings,
+        context: Context,
+        earlier: Mapping[str, Results],
+    ) -> list[Finding]:
+        """Certified accuracy, the sandwich with the attacks, and the control that the two never contradict."""
+        answers = Answers.collect(results, earlier.get("attacks", ()), len(context.data))
+        right = np.asarray(context.predictions == context.data.labels)
+        findings: list[Finding] = []
+        for norm, radii in settings.grid.items():
+            pairs = [(epsilon, method) for epsilon in radii for method in settings.methods]
+            found = [self._certified(answers, method, norm, epsilon, settings) for epsilon, method in pairs]
+            evidence = (curve_plot(answers, norm, right), self._table(answers, norm, radii, settings))
+            found[0] = found[0].model_copy(update={"evidence": evidence})
+            findings += found + enclosures(self.name, answers, norm, radii)
+        if answers.attacked:
+            findings.append(contradictions(self.name, answers))
+        return findings
+
+    def estimate(self, settings: CertificatesSettings, samples: int, classes: int) -> str:
+        """Cost in words."""
+        count = min(samples, settings.samples)
+        questions = count * sum(map(len, settings.grid.values()))
+        return f"{questions:,} balls ({count} samples), each by {' and '.join(settings.methods)}"
+
+    def _graph(self, context: Context) -> Graph:
+        classifier = context.classifier
+        if classifier.digest not in self._graphs:
+            module = classifier.module()
+            if module is None:
+                raise NotAssessedError(
+                    "certificates need the network's operations, and this subject is a black box",
+                    hint="give the model as ONNX, torch module or exported program",
+                )
+            try:
+                self._graphs[classifier.digest] = trace(module, classifier.input_shape, device=classifier.device)
+            except GraphError as error:
+                raise NotAssessedError(
+                    f"the network cannot be read as an operation graph: {error.message}",
+                    wanted=error.wanted,
+                    got=error.got,
+                    hint=error.hint,
+                ) from error
+        return self._graphs[classifier.digest]
+
+    def _certified(
+        self, answers: Answers, method: str, norm: str, epsilon: float, settings: CertificatesSettings
+    ) -> Finding:
+        certified = answers.certified(method, norm, epsilon)[answers.asked]
+        count, total = int(certified.sum()), len(certified)
+        return Finding(
+            check=self.name,
+            metric="certified_accuracy",
+            parameters={"norm": norm, "epsilon": epsilon, "method": method},
+            title=f"Certified accuracy within {NAMES[norm]} {epsilon:g} by {method} bounds",
+            value=count / total,
+            unit="share",
+            interval=wilson(count, total),
+            n=total,
+            better="higher",
+            protocol={
+                "norm": norm,
+                "epsilon": epsilon,
+                "method": method,
+                "rows": settings.rows,
+                "arithmetic": ARITHMETIC,
+                "wrongly classified samples": "count as not certified",
+            },
+            headline=method == settings.methods[-1] and epsilon == settings.grid[norm][-1],
+        )
+
+    def _table(self, answers: Answers, norm: str, radii: tuple[float, ...], settings: CertificatesSettings) -> Table:
+        rows = tuple(
+            (epsilon, *(int(answers.certified(method, norm, epsilon).sum()) for method in settings.methods))
+            for epsilon in radii
+        )
+        return Table(
+            title=f"Samples certified within {NAMES[norm]} balls",
+            columns=("epsilon", *settings.methods),
+            rows=rows,
+            caption=f"of {int(answers.asked.sum())} samples; arithmetic: {ARITHMETIC}",
+        )

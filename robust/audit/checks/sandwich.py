@@ -1,0 +1,195 @@
+"""Certificates and attacks over one axis: robust accuracy is no smaller than the one and no larger than the other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robust.audit.check import Results
+from robust.record import Band, Curve, CurvePlot, Finding, Interval, Outcome, Table
+from robust.statistics import wilson
+
+Mask = NDArray[np.bool_]
+NAMES = {"linf": "L-inf", "l2": "L2"}
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """Per-sample answers of both sides, by what was asked. Every mask has one place per evaluation sample.
+
+    Attributes:
+        asked: samples that certificates were asked for.
+        proofs: (method, norm, epsilon) -> certified; closed: certified further out is certified here.
+        attacked: (attack, norm, epsilon, control) -> (asked, robust).
+    """
+
+    asked: Mask
+    proofs: Mapping[tuple[str, str, float], Mask]
+    attacked: Mapping[tuple[str, str, float, bool], tuple[Mask, Mask]]
+
+    @classmethod
+    def collect(cls, certificates: Results, attacks: Results, samples: int) -> Answers:
+        """From the payloads of both checks."""
+        everyone = np.zeros(samples, dtype=bool)
+        proofs: dict[tuple[str, str, float], Mask] = {}
+        for shard, payload in certificates:
+            key = (shard.parameters["method"], shard.parameters["norm"], float(shard.parameters["epsilon"]))
+            proofs.setdefault(key, np.zeros(samples, dtype=bool))[list(shard.indices)] = payload["certified"]
+            everyone[list(shard.indices)] = True
+        attacked: dict[tuple[str, str, float, bool], tuple[Mask, Mask]] = {}
+        for shard, payload in attacks:
+            if "robust" not in payload:
+                continue
+            p = shard.parameters
+            name = (str(p["attack"]), str(p["norm"]), float(p["epsilon"]), bool(p.get("control", False)))
+            asked, robust = attacked.setdefault(name, (np.zeros(samples, dtype=bool), np.zeros(samples, dtype=bool)))
+            asked[list(shard.indices)] = True
+            robust[list(shard.indices)] = payload["robust"]
+        return cls(everyone, _closed(proofs), attacked)
+
+    def certified(self, method: str, norm: str, epsilon: float) -> Mask:
+        """Certified at this radius by one method."""
+        return self.proofs.get((method, norm, epsilon), np.zeros_like(self.asked))
+
+    def proved(self, norm: str, epsilon: float) -> Mask:
+        """Certified at this radius or further out by any method."""
+        return self._any([mask for (_, n, e), mask in self.proofs.items() if n == norm and e >= epsilon])
+
+    def broken(self, norm: str, epsilon: float) -> Mask:
+        """Not right within this radius under some attack (a control too: what noise breaks is broken)."""
+        answers = [pair for (_, n, e, _), pair in self.attacked.items() if n == norm and e <= epsilon]
+        return self._any([asked & ~robust for asked, robust in answers])
+
+    def challenged(self, norm: str, epsilon: float) -> Mask:
+        """An attack that is no control was run on it within this radius."""
+        attacks = [(e, control, a) for (_, n, e, control), (a, _) in self.attacked.items() if n == norm]
+        return self._any([asked for e, control, asked in attacks if e <= epsilon and not control])
+
+    def _any(self, masks: list[Mask]) -> Mask:
+        return np.logical_or.reduce(masks) if masks else np.zeros_like(self.asked)
+
+
+def _closed(proofs: Mapping[tuple[str, str, float], Mask]) -> dict[tuple[str, str, float], Mask]:
+    return {
+        (method, norm, epsilon): np.logical_or.reduce(
+            [mask for (m, n, e), mask in proofs.items() if (m, n) == (method, norm) and e >= epsilon]
+        )
+        for method, norm, epsilon in proofs
+    }
+
+
+def enclosures(check: str, answers: Answers, norm: str, radii: tuple[float, ...]) -> list[Finding]:
+    """Robust accuracy as an interval per radius: certificate below, attack above; both with sampling error.
+
+    Only samples that both sides were asked about count. Radii without an attack have no enclosure.
+    """
+    findings = []
+    for epsilon in radii:
+        both = answers.asked & answers.challenged(norm, epsilon)
+        total = int(both.sum())
+        if not total:
+            continue
+        proved = int((answers.proved(norm, epsilon) & both).sum())
+        standing = int((~answers.broken(norm, epsilon) & both).sum())
+        low, high = wilson(proved, total).low, wilson(max(standing, proved), total).high
+        findings.append(
+            Finding(
+                check=check,
+                metric="robust_accuracy",
+                parameters={"norm": norm, "epsilon": epsilon},
+                title=f"Robust accuracy within {NAMES.get(norm, norm)} {epsilon:g}, between certificate and attack",
+                unit="share",
+                interval=Interval(low=low, high=high, method="certificate and attack"),
+                n=total,
+                better="higher",
+                protocol={"norm": norm, "epsilon": epsilon, "interval": "Wilson low of certified to high of attacked"},
+                evidence=(_shares(norm, epsilon, total, proved, standing),),
+            )
+        )
+    return findings
+
+
+def _shares(norm: str, epsilon: float, total: int, proved: int, standing: int) -> Table:
+    rows = (
+        ("proved to stay right", proved, proved / total),
+        ("undecided: neither proved nor broken", max(0, standing - proved), max(0, standing - proved) / total),
+        ("broken by an attack, or wrong from the start", total - standing, (total - standing) / total),
+    )
+    return Table(
+        title=f"What is known within {NAMES.get(norm, norm)} {epsilon:g}", columns=("", "samples", "share"), rows=rows
+    )
+
+
+def contradictions(check: str, answers: Answers) -> Finding:
+    """The control: no sample is certified and yet broken by an attack within the same or a smaller radius."""
+    found: list[tuple[str, float, int]] = []
+    compared = np.zeros_like(answers.asked)
+    for norm, epsilon in sorted({(n, e) for _, n, e in answers.proofs}):
+        proved = answers.proved(norm, epsilon)
+        bad = proved & answers.broken(norm, epsilon)
+        compared |= proved & answers.challenged(norm, epsilon)
+        found += [(norm, epsilon, int(index)) for index in np.flatnonzero(bad)]
+    count = len({(norm, index) for norm, _, index in found})
+    return Finding(
+        check=check,
+        metric="contradictions",
+        title="Samples that are certified and yet broken by an attack",
+        value=float(count),
+        unit="samples",
+        n=int(compared.sum()),
+        better="lower",
+        control=True,
+        outcome=Outcome.FAIL if count else Outcome.PASS,
+        reason=(
+            f"{count} certified samples were broken within their certified radius: a bound or an attack is unsound"
+            if count
+            else "no certified sample was broken by any attack within its certified radius"
+        ),
+        evidence=(Table(title="Contradictions", columns=("norm", "epsilon", "sample"), rows=tuple(found[:50])),)
+        if found
+        else (),
+    )
+
+
+def curve_plot(answers: Answers, norm: str, right: Mask) -> CurvePlot:
+    """Certified accuracy of each method and accuracy under each attack over the radius.
+
+    Args:
+        answers: of both checks.
+        norm: which balls.
+        right: samples answered rightly without perturbation: the point at radius 0.
+    """
+    curves = []
+    for method in dict.fromkeys(m for m, n, _ in answers.proofs if n == norm):
+        points = {e: mask[answers.asked] for (m, n, e), mask in answers.proofs.items() if (m, n) == (method, norm)}
+        curves.append(_curve(f"certified, {method}", "certificate", points, right[answers.asked]))
+    for attack, control in dict.fromkeys((a, c) for a, n, _, c in answers.attacked if n == norm):
+        pairs = {e: p for (a, n, e, c), p in answers.attacked.items() if (a, n, c) == (attack, norm, control)}
+        points = {e: robust[asked] for e, (asked, robust) in pairs.items()}
+        clean = right[np.logical_or.reduce([asked for asked, _ in pairs.values()])]
+        curves.append(_curve(f"under attack, {attack}", "control" if control else "attack", points, clean))
+    return CurvePlot(
+        title=f"Robust accuracy within {NAMES.get(norm, norm)} balls",
+        x_label="epsilon (input units)",
+        y_label="share of samples",
+        curves=tuple(curves),
+        y_range=(0.0, 1.0),
+        caption="Robust accuracy lies no lower than the certificates and no higher than the attacks; what is between "
+        "them is undecided. Bands are 95 % Wilson intervals.",
+    )
+
+
+def _curve(label: str, role: Any, points: dict[float, Mask], clean: Mask) -> Curve:
+    known = {e: mask for e, mask in sorted({0.0: clean, **points}.items()) if len(mask)}
+    intervals = [wilson(int(mask.sum()), len(mask)) for mask in known.values()]
+    return Curve(
+        label=label,
+        x=tuple(known),
+        y=tuple(float(mask.mean()) for mask in known.values()),
+        band=Band(low=tuple(i.low for i in intervals), high=tuple(i.high for i in intervals)),
+        role=role,
+    )

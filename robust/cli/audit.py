@@ -1,0 +1,112 @@
+"""``robust audit``: run a plan, write the record and the reports, set the exit status."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from robust.cli.options import (
+    Assignments,
+    Data,
+    Device,
+    GeneratorSource,
+    Groups,
+    Labels,
+    Model,
+    Only,
+    Output,
+    PlanFile,
+    Reference,
+    Seed,
+    Skip,
+    Trust,
+    Weights,
+    resolve,
+)
+
+if TYPE_CHECKING:
+    from robust.audit.plan_layers import ResolvedPlan
+
+EXIT_INTERRUPTED = 130
+
+
+def audit(
+    plan: PlanFile = None,
+    model: Model = None,
+    data: Data = None,
+    labels: Labels = None,
+    group: Groups = None,
+    weights: Weights = None,
+    trust_model: Trust = None,
+    reference: Reference = None,
+    generator: GeneratorSource = None,
+    seed: Seed = None,
+    device: Device = None,
+    output: Output = None,
+    assignments: Assignments = None,
+    only: Only = None,
+    skip: Skip = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and an estimate of its cost.")] = False,
+    exit_zero: Annotated[
+        bool, typer.Option("--exit-zero", help="Exit with 0 once the report is written, whatever it says.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only the summary.")] = False,
+) -> None:
+    """Audit a trained model and write a safety report.
+
+    Exit status: 0 passed (or nothing to judge), 1 a threshold or control failed, 2 the audit could not run,
+    3 finished but something asked for stayed undecided, 130 interrupted (the same command continues).
+    """
+    named = {
+        "model.source": model,
+        "model.weights": weights,
+        "model.trust": trust_model,
+        "data.source": data,
+        "data.labels": labels,
+        "data.groups": group or None,
+        "reference.source": reference,
+        "generator.source": generator,
+        "seed": seed,
+        "device": device,
+        "output": output,
+    }
+    resolved = resolve(plan, named=named, assignments=assignments, only=only, skip=skip)
+    if dry_run:
+        _print_dry_run(resolved)
+        return
+    status = _run(resolved, quiet)
+    if status and not exit_zero:
+        raise typer.Exit(status)
+
+
+def _run(resolved: ResolvedPlan, quiet: bool) -> int:
+    from reports import render_console, write_reports
+    from robust.audit.runner import run_audit
+    from robust.cli.progress import watcher
+
+    try:
+        with watcher(quiet) as watch:
+            record = run_audit(resolved, command=_reproduce(), watch=watch)
+    except KeyboardInterrupt:
+        typer.echo("interrupted: finished work is kept; the same command continues where it stopped", err=True)
+        raise typer.Exit(EXIT_INTERRUPTED) from None
+    directory = Path(resolved.plan.output)
+    paths = write_reports(record, directory, resolved.plan.formats)
+    render_console(record, written=paths)
+    return record.gate.exit_status
+
+
+def _reproduce() -> str:
+    words = [Path(sys.argv[0]).name, *sys.argv[1:]]
+    return shlex.join(word for word in words if word not in {"--quiet", "-q", "--exit-zero"})
+
+
+def _print_dry_run(resolved: ResolvedPlan) -> None:
+    from robust.audit.dry_run import describe
+
+    for line in describe(resolved):
+        typer.echo(line)

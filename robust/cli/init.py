@@ -1,0 +1,48 @@
+"""``robust init``: a commented plan for the model and data at hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from robust.cli.options import Data, GeneratorSource, Groups, Labels, Model, Reference, Trust, Weights, resolve
+
+
+def init(
+    model: Model = None,
+    data: Data = None,
+    labels: Labels = None,
+    group: Groups = None,
+    weights: Weights = None,
+    trust_model: Trust = None,
+    reference: Reference = None,
+    generator: GeneratorSource = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Where to write the plan.")] = Path("robust.toml"),
+    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing plan.")] = False,
+) -> None:
+    """Load the model and the data once, and write a plan with every key, its default and its meaning."""
+    from robust.audit.plan_writer import write_plan
+    from robust.errors import UsageError
+
+    if model is None or data is None:
+        raise UsageError(
+            "a plan needs a model and data", wanted="robust init --model MODEL --data DATA", hint="see `robust init -h`"
+        )
+    if output.exists() and not force:
+        raise UsageError(f"{output} exists", hint="give --force to overwrite it, or another --output")
+    named = {
+        "model.source": model,
+        "model.weights": weights,
+        "model.trust": trust_model,
+        "data.source": data,
+        "data.labels": labels,
+        "data.groups": group or None,
+        "reference.source": reference,
+        "generator.source": generator,
+    }
+    resolved = resolve(None, named=named)
+    text = write_plan(resolved, output.parent)
+    output.write_text(text, encoding="utf-8")
+    typer.echo(f"wrote {output}; now run: robust audit {'' if output.name == 'robust.toml' else output}".rstrip())

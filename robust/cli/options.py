@@ -1,0 +1,94 @@
+"""Options that several commands share, and how they become overrides of the plan."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from robust.errors import UsageError
+
+if TYPE_CHECKING:
+    from robust.audit.plan_layers import ResolvedPlan
+
+PlanFile = Annotated[
+    Path | None,
+    typer.Argument(
+        metavar="[PLAN]",
+        help="Plan file. Default: robust.toml, or [tool.robust] of pyproject.toml, in this folder.",
+        show_default=False,
+    ),
+]
+Model = Annotated[
+    str | None, typer.Option("--model", "-m", help="model.onnx, package.module:function, or a file with --trust-model.")
+]
+Weights = Annotated[str | None, typer.Option("--weights", help="safetensors or weights-only state dict.")]
+Trust = Annotated[
+    bool | None, typer.Option("--trust-model", help="Allow formats that can run code when loaded (.pt2, TorchScript).")
+]
+Data = Annotated[
+    str | None,
+    typer.Option("--data", "-d", help=".npz, .npy, .csv, .parquet, a folder of class folders, or builtin:digits."),
+]
+Labels = Annotated[str | None, typer.Option("--labels", help="Label column of a table, or labels file of a .npy.")]
+Groups = Annotated[
+    list[str] | None, typer.Option("--group", "-g", help="A sensitive column, for fairness. Repeatable.")
+]
+Reference = Annotated[str | None, typer.Option("--reference", help="Training data, for detectors, judges and copies.")]
+GeneratorSource = Annotated[str | None, typer.Option("--generator", help="A trained generator, audited as well.")]
+Seed = Annotated[int | None, typer.Option("--seed", help="All randomness comes from it.")]
+Device = Annotated[str | None, typer.Option("--device", help="cpu, cuda, cuda:1, ...")]
+Output = Annotated[str | None, typer.Option("--output", "-o", help="Run directory: store, record, reports.")]
+Assignments = Annotated[
+    list[str] | None,
+    typer.Option("--set", "-s", metavar="KEY=VALUE", help="Any key of the plan: checks.attacks.steps=20. Repeatable."),
+]
+Only = Annotated[str | None, typer.Option("--only", help="Run these checks only, separated by commas.")]
+Skip = Annotated[str | None, typer.Option("--skip", help="Leave these checks out, separated by commas.")]
+
+
+def resolve(
+    plan: Path | None,
+    *,
+    named: dict[str, Any],
+    assignments: list[str] | None = None,
+    only: str | None = None,
+    skip: str | None = None,
+) -> ResolvedPlan:
+    """Plan file, environment and options to one resolved plan.
+
+    Args:
+        plan: the file given; if None, the one in this folder unless a model is named on the command line.
+        named: dotted key -> value or None, from options of their own.
+        assignments: texts of ``--set``.
+        only: text of ``--only``.
+        skip: text of ``--skip``.
+    """
+    from robust.audit.catalogue import CHECKS
+    from robust.audit.plan_layers import find_plan_file, parse_assignment, resolve_plan
+
+    overrides: dict[str, Any] = {key: value for key, value in named.items() if value is not None}
+    known = [check.name for check in CHECKS]
+    if only is not None:
+        wanted = _names(only, known, "--only")
+        overrides |= {f"checks.{name}.enabled": name in wanted for name in known}
+    if skip is not None:
+        overrides |= {f"checks.{name}.enabled": False for name in _names(skip, known, "--skip")}
+    overrides |= dict(parse_assignment(text) for text in assignments or [])
+    file = plan
+    if file is None and "model.source" not in overrides:
+        file = find_plan_file(Path())
+    if file is not None and file.is_dir():
+        file = find_plan_file(file) or file / "robust.toml"
+    return resolve_plan(file, overrides=overrides)
+
+
+def _names(text: str, known: list[str], option: str) -> set[str]:
+    names = {name.strip() for name in text.split(",") if name.strip()}
+    unknown = names - set(known)
+    if unknown or not names:
+        raise UsageError(
+            f"{option} names no such check: {', '.join(sorted(unknown)) or 'nothing'}", wanted=", ".join(known)
+        )
+    return names

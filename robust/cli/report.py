@@ -1,0 +1,34 @@
+"""``robust report``: render a record again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+FORMATS = ("html", "json", "junit", "markdown")
+
+
+def report(
+    record: Annotated[Path, typer.Argument(help="record.json, or the run directory that holds it.")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Folder to write to. Default: where the record is.")
+    ] = None,
+    formats: Annotated[
+        list[str] | None, typer.Option("--format", "-f", help="html, json, junit or markdown. Repeatable.")
+    ] = None,
+) -> None:
+    """Render a record as HTML, JSON, JUnit XML and Markdown, without running anything."""
+    from reports import render_console, write_reports
+    from robust.errors import UsageError
+    from robust.record import AuditRecord
+
+    wanted = tuple(formats or FORMATS)
+    unknown = set(wanted) - set(FORMATS)
+    if unknown:
+        raise UsageError(f"unknown report format: {', '.join(sorted(unknown))}", wanted=", ".join(FORMATS))
+    path = record / "record.json" if record.is_dir() else record
+    loaded = AuditRecord.read(path)
+    paths = write_reports(loaded, output or path.parent, wanted)
+    render_console(loaded, written=paths)

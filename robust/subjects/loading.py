@@ -1,0 +1,195 @@
+"""``load_classifier``: one door for every form of a trained classifier."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from robust.errors import ModelFileError, UsageError
+from robust.subjects.box import BoxLike, Numbers
+from robust.subjects.callable_classifier import CallableClassifier
+from robust.subjects.generators import load_generator
+from robust.subjects.heads import OutputKind
+from robust.subjects.onnx_classifier import OnnxClassifier
+from robust.subjects.preprocessing import ChannelOrder, Layout
+from robust.subjects.protocols import Classifier
+from robust.subjects.torch_classifier import TorchClassifier
+from robust.subjects.torch_files import call_factory, kind_of, load_program, load_weights
+
+__all__ = ["load_classifier", "load_generator"]
+
+Format = Literal["auto", "onnx", "torchscript", "exported program"]
+
+
+def load_classifier(
+    source: str | Path | nn.Module | Callable[..., Any] | Classifier | None = None,
+    *,
+    factory: str | None = None,
+    weights: str | Path | None = None,
+    format: Format = "auto",
+    trust: bool = False,
+    input_shape: Sequence[int] | None = None,
+    input_box: BoxLike = (0.0, 1.0),
+    mean: Numbers | None = None,
+    std: Numbers | None = None,
+    scale: Numbers | None = None,
+    channel_order: ChannelOrder = "rgb",
+    layout: Layout = "auto",
+    output: OutputKind = "auto",
+    class_names: Sequence[str] | None = None,
+    name: str | None = None,
+    device: torch.device | str = "cpu",
+) -> Classifier:
+    """Load a trained classifier.
+
+    Args:
+        source: an ONNX file; a factory ``package.module:function``; a file of weights (with ``factory``); ``.pt2``
+            or TorchScript (with ``trust``); a torch module; a function of a batch; or a classifier as it is.
+        factory: ``package.module:function`` that returns a torch module.
+        weights: safetensors or state dict for what the factory returns.
+        format: what the file is, if its ending does not say.
+        trust: the user trusts the file; loading it may run code.
+        input_shape: shape of one sample in input units; needed unless the ONNX file says it.
+        input_box: lower and upper end: numbers, lists per channel or feature, or whole arrays.
+        mean, std, scale, channel_order, layout: preprocessing, see ``Preprocessing``.
+        output: ``auto``, ``logits``, ``probabilities`` or ``binary``.
+        class_names: one per class.
+        name: for people.
+        device: where to compute.
+
+    Raises:
+        SubjectError: one of its kinds. UsageError: arguments that contradict each other.
+        UnsupportedOperatorError, ControlFlowError: an ONNX node that cannot be read.
+    """
+    common: dict[str, Any] = {
+        "class_names": class_names,
+        "mean": mean,
+        "std": std,
+        "scale": scale,
+        "channel_order": channel_order,
+        "output": output,
+        "device": device,
+    }
+    if isinstance(source, str | Path) and ":" in str(source) and factory is None and not Path(source).exists():
+        source, factory = None, str(source)
+    if isinstance(source, str | Path):
+        path = Path(source)
+        kind = kind_of(path) if format == "auto" else format
+        if kind == "onnx":
+            _unused(f"the ONNX file {path}", factory=factory, weights=weights)
+            return OnnxClassifier(path, input_box, input_shape=input_shape, layout=layout, name=name, **common)
+        if kind in ("safetensors", "weights"):
+            if factory is None:
+                raise _needs_factory(path)
+            _unused(f"the weights {path}", weights=weights)
+            source, weights = None, path
+        else:
+            shape = _shape(input_shape, str(path))
+            program = _any_batch(load_program(path, kind, trust=trust), shape)
+            return TorchClassifier(
+                program, shape, input_box, name=name or path.stem, source=str(path), format=kind, **common
+            )
+    if source is None:
+        if factory is None:
+            raise UsageError(
+                "no model was named", wanted="a model file, a factory package.module:function, or a module"
+            )
+        made = call_factory(factory)
+        if weights is None and not isinstance(made, nn.Module):
+            source, label = made, factory
+        else:
+            module, notes = _with_weights(made, factory, weights)
+            label = factory if weights is None else f"{factory} + {weights}"
+            return TorchClassifier(
+                module,
+                _shape(input_shape, factory),
+                input_box,
+                name=name or factory.rpartition(":")[2],
+                source=label,
+                format="torch factory",
+                notes=notes,
+                **common,
+            )
+    else:
+        _unused("a Python object", factory=factory, weights=weights)
+        label = "python object"
+    if isinstance(source, nn.Module):
+        label_name = name or type(source).__name__
+        return TorchClassifier(source, _shape(input_shape, label), input_box, name=label_name, source=label, **common)
+    if isinstance(source, Classifier):
+        return source
+    if callable(source):
+        return CallableClassifier(
+            source,
+            _shape(input_shape, label),
+            input_box,
+            name=name or str(getattr(source, "__name__", "function")),
+            source=label,
+            **common,
+        )
+    raise UsageError(
+        "this cannot be audited as a classifier", wanted="a file, factory, module or function", got=type(source)
+    )
+
+
+def _with_weights(made: Any, factory: str, weights: str | Path | None) -> tuple[nn.Module, tuple[str, ...]]:
+    if not isinstance(made, nn.Module):
+        raise ModelFileError(f"the factory {factory} returns no torch module", wanted="torch.nn.Module", got=type(made))
+    if weights is None:
+        return made, ("no file of weights was named: the factory's own weights are audited",)
+    return made, load_weights(made, Path(weights))
+
+
+def _needs_factory(path: Path) -> UsageError:
+    return UsageError(
+        f"{path} holds weights without a network",
+        wanted="also a factory, package.module:function, that builds the network",
+        got="weights alone",
+        hint="name the factory (factory=...), or export the whole model to ONNX",
+    )
+
+
+def _shape(input_shape: Sequence[int] | None, what: str) -> Sequence[int]:
+    if input_shape is None:
+        raise UsageError(
+            f"{what}: the shape of one sample is not known",
+            wanted="input_shape, for example 1,28,28",
+            hint="only an ONNX file says it itself; give input_shape",
+        )
+    return input_shape
+
+
+def _unused(what: str, **options: object) -> None:
+    for option, value in options.items():
+        if value is not None:
+            raise UsageError(f"{what} has no use for {option}", got=value, hint="leave it out")
+
+
+class _OneByOne(nn.Module):
+    """A program that was exported for one sample, applied to each sample of a batch."""
+
+    def __init__(self, program: nn.Module) -> None:
+        super().__init__()
+        self.program = program
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``[n, ...]`` to ``[n, ...]``."""
+        return torch.cat([self.program(one) for one in torch.split(x, 1)])
+
+
+def _any_batch(program: nn.Module, shape: Sequence[int]) -> nn.Module:
+    probe = torch.zeros(2, *shape)
+    with torch.no_grad():
+        try:
+            program(probe)
+        except (RuntimeError, AssertionError, ValueError):
+            try:
+                program(probe[:1])
+            except (RuntimeError, AssertionError, ValueError):
+                return program  # the classifier reports what is wrong
+            return _OneByOne(program)
+    return program

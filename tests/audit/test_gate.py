@@ -1,0 +1,127 @@
+"""The gate judges intervals, and never lets an unknown pass."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from robust.audit.check import CheckSettings, ThresholdRule
+from robust.audit.gate import apply_thresholds, gate, judge
+from robust.record import CheckRecord, Finding, GateLevel, Interval, Outcome
+
+AT_LEAST_HALF = ThresholdRule(metric="accuracy", minimum=0.5)
+
+
+def finding(low: float | None = None, high: float | None = None, value: float | None = None, **more: object) -> Finding:
+    interval = None if low is None or high is None else Interval(low=low, high=high, method="test")
+    return Finding.model_validate(
+        {"check": "c", "metric": "accuracy", "title": "t", "value": value, "interval": interval, **more}
+    )
+
+
+def check_record(*findings: Finding, level: GateLevel = GateLevel.ERROR, status: str = "completed") -> CheckRecord:
+    return CheckRecord.model_validate(
+        {"name": "c", "title": "C", "question": "?", "level": level, "status": status, "findings": findings}
+    )
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "outcome"),
+    [
+        (0.5, 0.9, Outcome.PASS),
+        (0.49, 0.9, Outcome.INCONCLUSIVE),
+        (0.1, 0.5, Outcome.INCONCLUSIVE),
+        (0.1, 0.49, Outcome.FAIL),
+    ],
+)
+def test_the_interval_is_judged_not_the_point(low: float, high: float, outcome: Outcome) -> None:
+    judged = judge(finding(low, high, value=0.9), AT_LEAST_HALF, GateLevel.ERROR)
+    assert judged.outcome is outcome
+    assert judged.reason
+
+
+@given(st.floats(0, 1), st.floats(0, 1), st.floats(0, 1), st.floats(0, 1))
+def test_pass_means_every_value_of_the_interval_is_fine(a: float, b: float, c: float, d: float) -> None:
+    low, high = sorted((a, b))
+    minimum, maximum = sorted((c, d))
+    rule = ThresholdRule(metric="accuracy", minimum=minimum, maximum=maximum)
+    outcome = judge(finding(low, high), rule, GateLevel.ERROR).outcome
+    inside = [minimum <= point <= maximum for point in (low, (low + high) / 2, high)]
+    if outcome is Outcome.PASS:
+        assert all(inside)
+    if outcome is Outcome.FAIL:
+        assert not any(inside)
+
+
+def test_a_finding_without_numbers_is_inconclusive() -> None:
+    assert judge(finding(), AT_LEAST_HALF, GateLevel.ERROR).outcome is Outcome.INCONCLUSIVE
+
+
+def test_not_assessed_never_becomes_a_pass() -> None:
+    absent = finding(outcome=Outcome.NOT_ASSESSED, reason="no features")
+    judged = apply_thresholds("c", [absent], CheckSettings(thresholds=(AT_LEAST_HALF,)))
+    result = gate([check_record(*judged)], asked=["c"])
+    assert judged[0].outcome is Outcome.NOT_ASSESSED
+    assert result.exit_status == 3
+
+
+def test_two_thresholds_on_one_finding_keep_the_worse_outcome() -> None:
+    rules = (ThresholdRule(metric="accuracy", minimum=0.9), ThresholdRule(metric="accuracy", minimum=0.1))
+    judged = apply_thresholds("c", [finding(0.5, 0.6)], CheckSettings(thresholds=rules))
+    assert judged[0].outcome is Outcome.FAIL
+
+
+def test_where_selects_by_parameters() -> None:
+    findings = [finding(0.1, 0.2, parameters={"epsilon": 0.1}), finding(0.8, 0.9, parameters={"epsilon": 0.01})]
+    rule = ThresholdRule(metric="accuracy", where={"epsilon": 0.01}, minimum=0.5)
+    judged = apply_thresholds("c", findings, CheckSettings(thresholds=(rule,)))
+    assert [f.outcome for f in judged] == [Outcome.MEASURED, Outcome.PASS]
+
+
+def test_a_threshold_that_no_finding_answers_is_undecided() -> None:
+    rule = ThresholdRule(metric="acuracy", minimum=0.5)
+    judged = apply_thresholds("c", [finding(0.8, 0.9)], CheckSettings(thresholds=(rule,)))
+    result = gate([check_record(*judged)], asked=["c"])
+    assert result.exit_status == 3
+    assert "accuracy" in judged[1].reason
+
+
+@pytest.mark.parametrize(
+    ("outcome", "level", "status", "verdict"),
+    [
+        (Outcome.FAIL, GateLevel.ERROR, 1, "failed"),
+        (Outcome.FAIL, GateLevel.WARN, 0, "not judged"),
+        (Outcome.FAIL, GateLevel.OFF, 0, "not judged"),
+        (Outcome.INCONCLUSIVE, GateLevel.ERROR, 3, "undecided"),
+        (Outcome.INCONCLUSIVE, GateLevel.WARN, 0, "not judged"),
+        (Outcome.MEASURED, GateLevel.ERROR, 0, "not judged"),
+    ],
+)
+def test_exit_status(outcome: Outcome, level: GateLevel, status: int, verdict: str) -> None:
+    result = gate([check_record(finding(0.1, 0.2, outcome=outcome, reason="r"), level=level)], asked=["c"])
+    assert (result.exit_status, result.verdict) == (status, verdict)
+
+
+def test_a_failed_control_fails_the_audit() -> None:
+    control = finding(0.1, 0.2, outcome=Outcome.FAIL, reason="noise beat the attack", control=True)
+    assert gate([check_record(control)], asked=["c"]).exit_status == 1
+
+
+@pytest.mark.parametrize("status", ["not assessed", "failed"])
+def test_a_check_that_was_asked_for_and_did_not_complete_is_undecided(status: str) -> None:
+    record = check_record(status=status)
+    assert gate([record], asked=["c"]).exit_status == 3
+    assert gate([record], asked=[]).exit_status == 0
+
+
+def test_failure_outranks_undecided() -> None:
+    failed = finding(0.1, 0.2, outcome=Outcome.FAIL, reason="r")
+    open_one = finding(0.1, 0.9, outcome=Outcome.INCONCLUSIVE, reason="r")
+    assert gate([check_record(failed, open_one)], asked=["c"]).exit_status == 1
+
+
+def test_a_threshold_must_want_something() -> None:
+    with pytest.raises(ValidationError, match="minimum or a maximum"):
+        ThresholdRule(metric="accuracy")

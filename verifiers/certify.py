@@ -1,0 +1,163 @@
+"""Certified accuracy: which samples provably keep their label within a radius, for whole test sets at once.
+
+A positive is found in float32 and then confirmed in float64. It counts when the float64 bound is above ``MARGIN`` of
+the outputs' magnitude and above twice its difference to the float32 bound. Rounding is not bounded formally: the two
+arithmetics together measure how much of the bound is rounding noise, and the margin is set against it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from robust.errors import LabelError
+from robust.graph import Graph
+from robust.properties import Box
+from verifiers.network import Network
+from verifiers.propagation import Effort, chunk_samples, lower_bounds
+from verifiers.region import Region, ball_region
+
+ARITHMETIC = "float64, margin 1e-6 of the outputs' magnitude and twice the difference to float32; rounding not bounded"
+MARGIN = 1e-6
+
+
+def certify(
+    graph: Graph | Network,
+    samples: Tensor,
+    labels: Tensor,
+    epsilons: Sequence[float],
+    *,
+    norm: str,
+    box: Box,
+    method: str,
+    effort: Effort | None = None,
+) -> Tensor:
+    """Which samples are proved to keep their label, for each radius.
+
+    Certified at a radius implies certified at each smaller one: radii are tried from the largest down, and only for
+    samples that are still open. A wrongly classified sample is never certified.
+
+    Args:
+        graph: the network; outputs are logits.
+        samples: ``[n, *input_shape]`` inside ``box``.
+        labels: int64 ``[n]``, the classes that must stay.
+        epsilons: radii in input units, in any order.
+        norm: ``linf`` or ``l2``.
+        box: the declared input box; balls are cut to it.
+        method: ``interval`` or ``crown``.
+        effort: limits on work and memory.
+
+    Returns:
+        bool ``[len(epsilons), n]``, in the order of ``epsilons``.
+
+    Raises:
+        LabelError: a label is not a class.
+        PropertyError: a sample outside the box, a negative radius, an unknown norm.
+    """
+    network = graph if isinstance(graph, Network) else Network(graph)
+    matrices = rival_matrices(labels, network.graph.outputs)
+    with torch.no_grad():
+        clean = network.graph.forward(samples).reshape(len(samples), -1)
+        right = (torch.bmm(matrices.to(clean), clean[:, :, None])[:, :, 0] > 0).all(1)
+    result = torch.zeros(len(epsilons), len(samples), dtype=torch.bool, device=samples.device)
+    proved = torch.zeros_like(right)
+    for place in sorted(range(len(epsilons)), key=lambda i: -epsilons[i]):
+        region = ball_region(samples, epsilons[place], norm, box)
+        for attempt in ("interval", "crown") if method == "crown" else (method,):
+            rows = torch.nonzero(right & ~proved)[:, 0]
+            if len(rows):
+                margins = confirmed_bounds(
+                    network, region.take(rows), matrices[rows], None, attempt, effort or Effort()
+                )
+                proved[rows] = (margins > 0).all(1).to(proved.device)
+        result[place] = proved
+    return result
+
+
+def rival_matrices(labels: Tensor, classes: int) -> Tensor:
+    """Rows ``label - rival`` for every rival: ``[n, classes - 1, classes]``.
+
+    Raises:
+        LabelError: a label is not a class, or there is only one class.
+    """
+    if classes < 2 or bool(((labels < 0) | (labels >= classes)).any()):
+        raise LabelError("a label is not a class", wanted=f"0 <= label < {classes}", got=sorted(set(labels.tolist())))
+    unit = torch.eye(classes, device=labels.device)
+    rows = unit[labels][:, None] - unit[None]
+    others = torch.arange(classes, device=labels.device)[None] != labels[:, None]
+    return rows[others].reshape(len(labels), classes - 1, classes)
+
+
+def confirmed_bounds(
+    network: Network,
+    region: Region,
+    matrices: Tensor,
+    offsets: Tensor | None,
+    method: str,
+    effort: Effort,
+    *,
+    every: bool = True,
+) -> Tensor:
+    """Lower bounds of ``matrix @ outputs - offset``, in float64, less what rounding may be worth.
+
+    Args:
+        network: prepared graph, in any arithmetic.
+        region: ``n`` input sets, in float64.
+        matrices: ``[n, m, outputs]``.
+        offsets: ``[n, m]``, or None for zeros.
+        method: ``interval`` or ``crown``.
+        effort: limits on work and memory.
+        every: confirm only sets for which all ``m`` are positive in float32; else those with any.
+
+    Returns:
+        float64 ``[n, m]``. Positive means proved, of sets that were confirmed. Of the others, the float32 bound,
+        but never positive. NaN, and lack of memory even for one set, give minus infinity.
+    """
+    shift = matrices.new_zeros(matrices.shape[:2]).double() if offsets is None else offsets.double()
+    found = _in_chunks(network.to(torch.float32), region, matrices, method, effort) - shift
+    promising = (found > 0).all(1) if every else (found > 0).any(1)
+    result = torch.where(promising[:, None], found, found.clamp_max(0))
+    rows = torch.nonzero(promising)[:, 0]
+    if len(rows):
+        double = network.to(torch.float64)
+        confirmed = _in_chunks(double, region.take(rows), matrices[rows], method, effort) - shift[rows]
+        with torch.no_grad():
+            outputs = double.graph.forward(((region.lower + region.upper) / 2)[rows]).reshape(len(rows), -1)
+        magnitude = torch.bmm(matrices[rows].to(outputs).abs(), outputs.abs()[:, :, None])[:, :, 0]
+        noise = torch.maximum(MARGIN * (magnitude + shift[rows].abs()), 2 * (confirmed - found[rows]).abs())
+        result[rows] = confirmed - noise
+    return torch.nan_to_num(result, nan=-torch.inf, posinf=-torch.inf)
+
+
+def _in_chunks(network: Network, region: Region, matrices: Tensor, method: str, effort: Effort) -> Tensor:
+    width = matrices.shape[1]
+    size = chunk_samples(network, width, effort)
+    parts = [matrices.new_zeros(0, width, dtype=torch.float64)]
+    for start in range(0, len(region), size):
+        rows = torch.arange(start, min(start + size, len(region)), device=region.lower.device)
+        parts.append(
+            _halving(lambda r: lower_bounds(network, region.take(r), matrices[r], method, effort).double(), rows, width)
+        )
+    return torch.cat(parts)
+
+
+def _halving(bound: Callable[[Tensor], Tensor], rows: Tensor, width: int) -> Tensor:
+    """``bound(rows)`` ``[n, width]``, or its halves where memory is short; minus infinity where one does not fit."""
+    try:
+        return bound(rows)
+    except RuntimeError as error:
+        if not _out_of_memory(error):
+            raise
+    if len(rows) == 1:
+        return torch.full((1, width), -torch.inf, dtype=torch.float64, device=rows.device)
+    middle = len(rows) // 2
+    return torch.cat([_halving(bound, rows[:middle], width), _halving(bound, rows[middle:], width)])
+
+
+def _out_of_memory(error: RuntimeError) -> bool:
+    text = str(error).lower()
+    return isinstance(error, torch.OutOfMemoryError) or any(
+        phrase in text for phrase in ("out of memory", "not enough memory", "can't allocate memory")
+    )
