@@ -17,6 +17,7 @@ CHECKS: tuple[Check, ...] = (
     AttacksCheck(),
     CertificatesCheck(),
     SmtCheck(),
+    SmtCheck(),
     FoolingCheck(),
     OodCheck(),
     FairnessCheck(),

@@ -9,8 +9,8 @@ that float64 gives; for a window of a power of two they are exact too.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
-from fractions import Fraction
 from typing import Any
 
 import torch
@@ -53,17 +53,13 @@ def offsets(graph: Graph, node: Node) -> list[float]:
         UnsupportedOperatorError: the constants cannot be told from the linear part.
     """
     constant = _apply(graph, node, {}, {}, 1).flatten().tolist()
-    if any(value != 0.0 for value in _apply(graph, node, _without_constants(node), {}, 1).flatten().tolist()):
+    left = _apply(graph, node, _without_constants(node), {}, 1)
+    if bool((left.nan_to_num(nan=0.0) != 0).any()):
         raise UnsupportedOperatorError(
             f"the constants of operator {node.op} cannot be told from its linear part, at {node.place}",
             hint="disable the SMT check for this model",
         )
     return [float(value) for value in constant]
-
-
-def exact(value: float) -> Fraction:
-    """The rational that a float is."""
-    return Fraction(value)
 
 
 def _apply(graph: Graph, node: Node, replaced: dict[str, Argument], given: dict[int, Tensor], batch: int) -> Tensor:
@@ -75,7 +71,8 @@ def _apply(graph: Graph, node: Node, replaced: dict[str, Argument], given: dict[
             torch.zeros(shape, dtype=graph.dtype, device=graph.device) if tensor is None else tensor.reshape(shape)
         )
     with torch.no_grad():
-        return node.apply(operands, batch, **replaced).reshape(batch, -1)
+        without = dataclasses.replace(node, arguments={**node.arguments, **replaced})
+        return without.apply(operands, batch).reshape(batch, -1)
 
 
 def _without_constants(node: Node) -> dict[str, Argument]:

@@ -124,6 +124,7 @@ def _control(results: Results, context: Context, earlier: Mapping[str, Results])
             bad.append((shard.name, "verified, though an attack broke it at this or a smaller epsilon"))
         if payload["control_broken"]:
             bad.append((shard.name, f"verified, though {payload['control_broken']} drawn points are answered wrongly"))
+    met = f"{compared} of {len(results)} verdicts met a certificate, an attack or drawn points; none contradicts"
     return Finding(
         check="smt",
         metric="contradictions",
@@ -135,10 +136,6 @@ def _control(results: Results, context: Context, earlier: Mapping[str, Results])
         control=True,
         protocol={"points drawn from verified balls": points},
         outcome=Outcome.FAIL if bad else Outcome.PASS,
-        reason=(
-            f"{len(bad)} verdicts are contradicted: an engine is unsound"
-            if bad
-            else f"{compared} of {len(results)} verdicts met a certificate, an attack or {points} drawn points; none contradicts"
-        ),
+        reason=f"{len(bad)} verdicts are contradicted: an engine is unsound" if bad else met,
         evidence=(Table(title="Contradictions", columns=("sample", "what"), rows=tuple(bad)),) if bad else (),
     )
