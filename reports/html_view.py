@@ -27,6 +27,11 @@ class FindingView:
     state: State
 
     @property
+    def title(self) -> str:
+        """The title, or the identifier where it is blank: a link needs words."""
+        return self.finding.title.strip() or self.finding.id
+
+    @property
     def value(self) -> str:
         """The value in its unit, or a dash."""
         found = self.finding
@@ -60,6 +65,11 @@ class CheckView:
     discredited: bool
     findings: tuple[FindingView, ...]
     evidence: tuple[EvidenceView, ...]
+
+    @property
+    def title(self) -> str:
+        """The title, or the name where it is blank: a heading needs words."""
+        return self.check.title.strip() or self.check.name.strip() or "untitled check"
 
     @property
     def judged(self) -> list[FindingView]:
@@ -152,7 +162,7 @@ def _items(record: AuditRecord, checks: tuple[CheckView, ...]) -> dict[str, tupl
     """What decides the verdict: the gate's lists, and whatever the findings say that the lists forgot."""
     known = {view.finding.id: _finding_item(view) for check in checks for view in check.findings}
     known |= {
-        check.check.name: Item(check.check.title, check.anchor, check.state, "", check.check.reason) for check in checks
+        check.check.name: Item(check.title, check.anchor, check.state, "", check.check.reason) for check in checks
     }
     listed = {
         State.FAILED: (record.gate.failures, {State.FAILED}),
@@ -186,4 +196,4 @@ def _repeats(name: str, checks: tuple[CheckView, ...]) -> bool:
 
 def _finding_item(view: FindingView) -> Item:
     found = view.finding
-    return Item(found.title, view.anchor, view.state, number_format.value_text(found), view.reason)
+    return Item(view.title, view.anchor, view.state, number_format.value_text(found), view.reason)

@@ -1,8 +1,8 @@
 """Certified accuracy: which samples provably keep their label within a radius, for whole test sets at once.
 
-A positive is found in float32 and then confirmed in float64. It counts when the float64 bound is above ``MARGIN`` of
-the outputs' magnitude and above twice its difference to the float32 bound. Rounding is not bounded formally: the two
-arithmetics together measure how much of the bound is rounding noise, and the margin is set against it.
+A positive is found in float32 and then confirmed in float64. It counts when the float64 bound exceeds what rounding may
+be worth: of the bound itself (twice its difference to the float32 bound, and ``MARGIN`` of the outputs' magnitude), and
+of the model's own run in float32 (``verifiers.rounding``). Both are estimates; rounding is not bounded formally.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from robust.errors import LabelError
 from robust.graph import Graph
 from robust.properties import Box
 from verifiers.network import Network
-from verifiers.propagation import Effort, chunk_samples, lower_bounds
+from verifiers.propagation import Effort, bounds_and_noise, chunk_samples
 from verifiers.region import Region, ball_region
 
-ARITHMETIC = "float64, margin 1e-6 of the outputs' magnitude and twice the difference to float32; rounding not bounded"
+ARITHMETIC = "float64, with a margin for first-order rounding of the bound and of a float32 run; not formally bounded"
 MARGIN = 1e-6
 
 
@@ -116,42 +116,47 @@ def confirmed_bounds(
         but never positive. NaN, and lack of memory even for one set, give minus infinity.
     """
     shift = matrices.new_zeros(matrices.shape[:2]).double() if offsets is None else offsets.double()
-    found = _in_chunks(network.to(torch.float32), region, matrices, method, effort) - shift
+    found = _in_chunks(network.to(torch.float32), region, matrices, method, effort)[:, :, 0] - shift
     promising = (found > 0).all(1) if every else (found > 0).any(1)
     result = torch.where(promising[:, None], found, found.clamp_max(0))
     rows = torch.nonzero(promising)[:, 0]
     if len(rows):
         double = network.to(torch.float64)
-        confirmed = _in_chunks(double, region.take(rows), matrices[rows], method, effort) - shift[rows]
+        pairs = _in_chunks(double, region.take(rows), matrices[rows], method, effort, noise=True)
+        confirmed = pairs[:, :, 0] - shift[rows]
         with torch.no_grad():
             outputs = double.graph.forward(((region.lower + region.upper) / 2)[rows]).reshape(len(rows), -1)
         magnitude = torch.bmm(matrices[rows].to(outputs).abs(), outputs.abs()[:, :, None])[:, :, 0]
         noise = torch.maximum(MARGIN * (magnitude + shift[rows].abs()), 2 * (confirmed - found[rows]).abs())
-        result[rows] = confirmed - noise
+        result[rows] = confirmed - noise - pairs[:, :, 1]
     return torch.nan_to_num(result, nan=-torch.inf, posinf=-torch.inf)
 
 
-def _in_chunks(network: Network, region: Region, matrices: Tensor, method: str, effort: Effort) -> Tensor:
+def _in_chunks(
+    network: Network, region: Region, matrices: Tensor, method: str, effort: Effort, *, noise: bool = False
+) -> Tensor:
     width = matrices.shape[1]
     size = chunk_samples(network, width, effort)
-    parts = [matrices.new_zeros(0, width, dtype=torch.float64)]
+
+    def bound(rows: Tensor) -> Tensor:
+        return bounds_and_noise(network, region.take(rows), matrices[rows], method, effort, noise=noise).double()
+
+    parts = [matrices.new_zeros(0, width, 2, dtype=torch.float64)]
     for start in range(0, len(region), size):
         rows = torch.arange(start, min(start + size, len(region)), device=region.lower.device)
-        parts.append(
-            _halving(lambda r: lower_bounds(network, region.take(r), matrices[r], method, effort).double(), rows, width)
-        )
+        parts.append(_halving(bound, rows, width))
     return torch.cat(parts)
 
 
 def _halving(bound: Callable[[Tensor], Tensor], rows: Tensor, width: int) -> Tensor:
-    """``bound(rows)`` ``[n, width]``, or its halves where memory is short; minus infinity where one does not fit."""
+    """``bound(rows)`` ``[n, width, 2]``, or its halves where memory is short; NaN for a sample that does not fit."""
     try:
         return bound(rows)
     except RuntimeError as error:
         if not _out_of_memory(error):
             raise
     if len(rows) == 1:
-        return torch.full((1, width), -torch.inf, dtype=torch.float64, device=rows.device)
+        return torch.full((1, width, 2), torch.nan, dtype=torch.float64, device=rows.device)
     middle = len(rows) // 2
     return torch.cat([_halving(bound, rows[:middle], width), _halving(bound, rows[middle:], width)])
 

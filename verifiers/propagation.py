@@ -20,6 +20,7 @@ from verifiers.linear_bounds import LinearBounds, maximum_rule
 from verifiers.network import Network
 from verifiers.region import Region
 from verifiers.relaxations import PIECEWISE_LINEAR
+from verifiers.rounding import execution_noise
 
 METHODS = ("interval", "crown")
 GROUP = 8
@@ -154,17 +155,35 @@ def lower_bounds(
     Returns:
         ``[n, m]`` in the network's arithmetic; NaN where bounds overflow.
     """
+    return bounds_and_noise(network, region, matrices, method, effort, noise=False)[:, :, 0]
+
+
+def bounds_and_noise(
+    network: Network,
+    region: Region,
+    matrices: Tensor,
+    method: str,
+    effort: Effort | None = None,
+    *,
+    noise: bool = True,
+) -> Tensor:
+    """``lower_bounds``, and beside them what float32 rounding of the model may be worth: ``[n, m, 2]``.
+
+    Raises:
+        ValueError: unknown method.
+    """
     if method not in METHODS:
         raise ValueError(f"unknown method {method!r}: wanted one of {METHODS}")
     effort = effort or Effort()
     graph = network.graph
     region, matrices = region.to(graph.dtype, graph.device), matrices.to(device=graph.device, dtype=graph.dtype)
+    found = []
     with torch.no_grad():
         linear = propagate(network, region, method, effort)
-        found = []
         for part in torch.split(matrices, chunk_rows(network, len(region), effort), dim=1):
             best = linear.minimum(graph.output, part, stop_at_nonlinear=True)
             if method == "crown":
                 best = torch.maximum(best, linear.minimum(graph.output, part))
-            found.append(best)
+            rounding = execution_noise(linear, graph.output, part) if noise else torch.zeros_like(best)
+            found.append(torch.stack([best, rounding], 2))
     return torch.cat(found, 1)

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from robust.audit.check import Context
-from robust.audit.plan import DataPlan, GeneratorPlan, ModelPlan, Numbers, OodPlan, Plan
+from robust.audit.plan import DataPlan, GeneratorPlan, ModelPlan, Numbers, Plan
 from robust.data import Dataset, fit_to_box, load_data, match_labels
 from robust.errors import InstallationError, PlanError
 from robust.record import DataRecord, SubjectRecord
@@ -75,7 +75,8 @@ def assemble(plan: Plan, given: Given | None = None) -> Assembly:
     reference = given.reference
     if reference is None and plan.reference is not None:
         reference = _load(plan.reference, plan.data)
-    classifier, assumed = given.classifier, ()
+    classifier = given.classifier
+    assumed: tuple[str, ...] = ()
     if classifier is None:
         classifier, assumed = _classifier(plan.model, loaded, reference, device)
     everything = _fit(loaded, plan.data, classifier)
@@ -86,7 +87,7 @@ def assemble(plan: Plan, given: Given | None = None) -> Assembly:
         section = plan.reference or DataPlan()
         fitted_reference = _limited(_fit(reference, section, classifier), section.limit, plan.seed)
     ood = {
-        name: _ood(plan.ood.get(name, OodPlan()), given.ood.get(name), classifier, plan.seed)
+        name: _ood(plan.ood.get(name, DataPlan()), given.ood.get(name), classifier, plan.seed)
         for name in [*plan.ood, *(name for name in given.ood if name not in plan.ood)]
     }
     generator = given.generator
@@ -233,7 +234,7 @@ def _in_units(dataset: Dataset, classifier: Classifier) -> Dataset:
     return fit_to_box(dataset, classifier)
 
 
-def _ood(plan: OodPlan, handed: Dataset | None, classifier: Classifier, seed: int) -> Dataset:
+def _ood(plan: DataPlan, handed: Dataset | None, classifier: Classifier, seed: int) -> Dataset:
     loaded = _load(plan) if handed is None else handed
     return _limited(_in_units(loaded, classifier), plan.limit, seed)
 

@@ -79,9 +79,10 @@ def _counts(
 
 
 class _Broken(NamedTuple):
-    """One witness; ordered by how small a radius sufficed."""
+    """One witness; ordered by how small a radius sufficed, attacks before the control."""
 
     epsilon: float
+    control: bool
     distance: float
     sample: int
     attack: str
@@ -102,6 +103,7 @@ def worst_samples(norm: str, results: Results, count: int, context: Context) -> 
             index = shard.indices[int(row)]
             new = _Broken(
                 float(shard.parameters["epsilon"]),
+                bool(shard.parameters["control"]),
                 float(payload["distances"][place]),
                 index,
                 str(shard.parameters["attack"]),
@@ -109,11 +111,11 @@ def worst_samples(norm: str, results: Results, count: int, context: Context) -> 
                 float(payload["confidences"][place]),
                 np.asarray(payload["witnesses"][place], dtype=np.float32),
             )
-            if index not in broken or new[:4] < broken[index][:4]:
+            if index not in broken or new[:5] < broken[index][:5]:
                 broken[index] = new
     if not broken:
         return ()
-    ranked = sorted(broken.values(), key=lambda one: one[:4])
+    ranked = sorted(broken.values(), key=lambda one: one[:5])
     kept = keep_witnesses(
         context.directory,
         f"attacks-{norm}",

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 NORM_NAMES = {"linf": "L-inf", "l2": "L2"}
 ATTACK_NAMES = {"pgd": "PGD", "fgsm": "FGSM", "noise": "uniform noise", "all": "all attacks"}
 CONTROLS = ("noise",)
+CONTROL_P, DOUBT_P = 0.05, 0.25
 DEAD_SHARE = 0.05
 """More than this share of samples without a single usable gradient, and gradient attacks say little."""
 
@@ -147,7 +148,11 @@ def _no_gradients(norm: str, context: Context, evidence: tuple[Evidence, ...]) -
 
 
 def _noise_control(norm: str, grid: list[float], gradient: list[str], masks: Mapping[Key, Mask]) -> Finding:
-    """Noise may not break more samples than the gradient attacks (exact sign test over samples where they differ)."""
+    """Noise may not break more samples than the gradient attacks.
+
+    Exact sign test over the samples where they differ: below ``CONTROL_P`` it fails, below ``DOUBT_P`` it is open.
+    Accuracy under all attacks counts what noise broke in any case.
+    """
     worst: tuple[float, int, int, float] = (1.0, 0, 0, grid[0])
     more = False
     for epsilon in grid:
@@ -162,10 +167,11 @@ def _noise_control(norm: str, grid: list[float], gradient: list[str], masks: Map
     if not more:
         outcome, reason = Outcome.PASS, "At no epsilon does noise break more samples than the gradient attacks."
     else:
-        outcome = Outcome.FAIL if p < 0.05 else Outcome.INCONCLUSIVE
+        outcome = Outcome.FAIL if p < CONTROL_P else Outcome.INCONCLUSIVE if p < DOUBT_P else Outcome.PASS
         reason = (
             f"At epsilon {epsilon:g} noise breaks {only_noise} samples that gradient attacks do not, against "
-            f"{only_guided} the other way (sign test, p = {p:.2g}): gradients are masked, or the attack is broken."
+            f"{only_guided} the other way (sign test, p = {p:.2g}): "
+            + ("within chance." if outcome is Outcome.PASS else "gradients are masked, or the attack is broken.")
         )
     return Finding(
         check="attacks",

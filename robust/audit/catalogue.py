@@ -5,7 +5,7 @@ from __future__ import annotations
 from robust.audit.check import Check
 from robust.audit.checks.accuracy import AccuracyCheck
 from robust.audit.checks.attacks import AttacksCheck
-from robust.audit.checks.certificates import CertificatesCheck
+from robust.audit.checks.certificates import Certificates
 from robust.audit.checks.fairness import FairnessCheck
 from robust.audit.checks.fooling import FoolingCheck
 from robust.audit.checks.generation import GenerationCheck
@@ -15,8 +15,7 @@ from robust.audit.checks.smt import SmtCheck
 CHECKS: tuple[Check, ...] = (
     AccuracyCheck(),
     AttacksCheck(),
-    CertificatesCheck(),
-    SmtCheck(),
+    Certificates(),
     SmtCheck(),
     FoolingCheck(),
     OodCheck(),

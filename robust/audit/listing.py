@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from attacks.catalogue import ATTACKS
-from verifiers.catalogue import VERIFIERS
-
+from attacks.catalogue import ATTACKS, FOOLING
 from robust.audit.catalogue import CHECKS
 from robust.data import BUILTIN
-from robust.ood.catalogue import DETECTORS
+from robust.ood.panel import DETECTORS
+from verifiers.catalogue import VERIFIERS
+
+
+def _first_line(thing: object) -> str:
+    return (thing.__doc__ or "").strip().splitlines()[0].rstrip(".")
+
 
 LISTS: dict[str, dict[str, str]] = {
     "checks": {check.name: check.question for check in CHECKS},
-    "attacks": dict(ATTACKS),
-    "verifiers": dict(VERIFIERS),
-    "detectors": dict(DETECTORS),
-    "data": {f"builtin:{name}": line for name, line in BUILTIN.items()},
+    "attacks": {entry.name: entry.line for entry in (*ATTACKS, *FOOLING)},
+    "verifiers": VERIFIERS,
+    "detectors": {name: _first_line(detector) for name, detector in DETECTORS.items()},
+    "data": {f"builtin:{name}": _first_line(loader) for name, loader in BUILTIN.items()},
 }
 """List name -> entry -> what it is."""

@@ -95,12 +95,6 @@ class DataPlan(Section):
     limit: int | None = Field(default=None, ge=1, description="use at most so many samples, stratified, by seed")
 
 
-class OodPlan(DataPlan):
-    """A data set the model was not made for; labels are not needed."""
-
-    near: bool = Field(default=False, description="it resembles the model's data (near), instead of being far")
-
-
 def _checks_model() -> type[Section]:
     fields: dict[str, Any] = {
         check.name: (
@@ -132,7 +126,10 @@ class Plan(Section):
     reference: DataPlan | None = Field(
         default=None, description="training data, for fitting detectors and judges and for finding copies"
     )
-    ood: dict[str, OodPlan] = Field(default_factory=dict, description="further data sets by name, for detection")
+    ood: dict[str, DataPlan] = Field(
+        default_factory=dict,
+        description="further data sets by name, for detection; labels are not needed; checks.ood.near names those that resemble the model's own data",
+    )
     generator: GeneratorPlan | None = Field(default=None, description="a trained generator, audited beside the model")
     checks: ChecksPlan = Field(default_factory=ChecksPlan, description="the checks")  # type: ignore[valid-type]
 

@@ -43,9 +43,9 @@ def load_npz(
     """
     arrays = _read_npz(path)
     samples_key = samples if samples is not None else _find(arrays, _SAMPLE_NAMES, path, "samples", "")
+    values = array_samples(_key(arrays, samples_key, path), f"{path}: {samples_key!r}")
     suffix = _suffix(samples_key, _SAMPLE_NAMES)
     labels_key = labels if labels is not None else _find(arrays, _LABEL_NAMES, path, "labels", suffix)
-    values = array_samples(_key(arrays, samples_key, path), f"{path}: {samples_key!r}")
     where = f"{path}: {labels_key!r}"
     places, label_values, notes = encode_labels(_plain(_key(arrays, labels_key, path), where), where)
     check_count(len(values), len(places), where)
@@ -140,17 +140,18 @@ def check_count(wanted: int, got: int, where: str) -> None:
 
 def _read_npz(path: Path) -> dict[str, NDArray[np.generic]]:
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
             if not isinstance(archive, np.lib.npyio.NpzFile):
                 raise DataFileError(f"{path} is not an .npz archive", wanted="a zip of arrays", got="a single array")
             return {key: archive[key] for key in archive.files}
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error, AttributeError, KeyError) as error:
+    except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error, TypeError, KeyError) as error:
         raise _unreadable(path, error, "an .npz written by numpy.savez, without pickled objects") from error
 
 
 def _read_npy(path: Path) -> NDArray[np.generic]:
     try:
-        loaded = np.load(path, allow_pickle=False)
+        with path.open("rb") as stream:
+            loaded = np.load(stream, allow_pickle=False)
     except (OSError, EOFError, ValueError) as error:
         raise _unreadable(path, error, "an .npy written by numpy.save, without pickled objects") from error
     if not isinstance(loaded, np.ndarray):

@@ -65,8 +65,8 @@ def match_labels(
     """Turn places in ``label_values`` into class indices of a model with ``class_count`` logits.
 
     The first rule that fits: an explicit order; every label is the name of a class; whole numbers all in
-    ``0 .. class_count - 1`` stand for themselves; as many distinct labels as classes are taken in sorted order
-    (numbers as numbers), with a note. Afterwards ``label_values`` has one entry per class.
+    ``0 .. class_count - 1`` stand for themselves; as many distinct labels as classes are taken in the order of
+    ``label_values`` (sorted, numbers as numbers; a built-in set's own order), with a note. Afterwards ``label_values`` has one entry per class.
 
     Raises:
         LabelError: no rule fits.
@@ -122,7 +122,7 @@ def _class_order(
     if all(_whole(value) is not None and 0 <= int(value) < class_count for value in values):
         return [str(place) for place in range(class_count)], ""
     if len(values) == class_count:
-        return list(values), f"labels were matched to classes in sorted order: {_shorten(values)}"
+        return list(values), f"labels were matched to classes in their order: {_shorten(values)}"
     raise LabelError(
         f"{dataset.source}: the labels do not fit the classes of the model",
         wanted=f"whole numbers 0 to {class_count - 1}, names of the classes, or exactly {class_count} distinct labels",

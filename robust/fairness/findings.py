@@ -109,7 +109,7 @@ def gap_finding(
     verdict = "the groups differ" if item.adjusted <= scope.alpha else "no difference is established"
     return Finding(
         **common,
-        title=f"{item.question.title}: {column} {item.gap.highest} above {item.gap.lowest}",
+        title=f"{item.question.title}: {_order(column, item.gap)}",
         value=item.gap.value,
         interval=item.gap.interval,
         reason=f"Permutation p = {item.p_value:.4f}, {item.adjusted:.4f} after Holm over {item.family} tests: "
@@ -177,7 +177,7 @@ def bearer_finding(items: Sequence[Assessment], scope: Scope) -> Finding:
     where = ", ".join(f"{key} {number}" for key, number in worst.question.parameters)
     return Finding(
         **common,
-        title=f"Who bears the attacks? {column} {gap.highest} above {gap.lowest}, most at {where}",
+        title=f"Who bears the attacks? {_order(column, gap)}, most at {where}",
         value=gap.value,
         interval=_searched_interval(compared),
         n=int(worst.eligible.sizes.sum()),
@@ -206,6 +206,12 @@ def _burden_reason(compared: Sequence[tuple[Assessment, Gap]], scope: Scope) -> 
         f"Smallest permutation p {surest.adjusted:.4f} after Holm over {surest.family} tests: "
         f"{verdict}.{_left_out(surest)}"
     )
+
+
+def _order(column: str, gap: Gap) -> str:
+    if gap.value == 0:
+        return f"all groups of {column} alike"
+    return f"{column} {gap.highest} above {gap.lowest}"
 
 
 def _left_out(item: Assessment) -> str:

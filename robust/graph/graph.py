@@ -106,7 +106,7 @@ class Node:
         """Shape of the tensor at a batch size."""
         return (self.factor * batch, *self.rest)
 
-    def apply(self, operands: Sequence[Tensor], batch: int, **replaced: Argument) -> Tensor:
+    def apply(self, operands: Sequence[Tensor], batch: int, /, **replaced: Argument) -> Tensor:
         """Run the operation.
 
         Args:

@@ -134,10 +134,11 @@ def _check_agreement(replayed: Tensor, samples: Tensor, classifier: Classifier) 
     scale = max(float(replayed[: len(read)].abs().max()), 1e-6)
     gap = float((read - replayed[: len(read)]).abs().max())
     same = float((read.argmax(1) == replayed[: len(read)].argmax(1)).double().mean())
-    if not gap <= _TOLERANCE * scale:
+    tolerance = float(getattr(classifier, "agreement_tolerance", _TOLERANCE))
+    if not gap <= tolerance * scale:
         raise DisagreementError(
             f"the torch reading of {classifier.source} does not answer like its own runtime",
-            wanted=f"logits within {_TOLERANCE:g} of their scale {scale:.3g}",
+            wanted=f"logits within {tolerance:g} of their scale {scale:.3g}",
             got=f"a difference of {gap:.3g}; the predicted class agrees on {same:.1%} of {len(read)} samples",
             hint="this is a fault of the reader or of a lossy element type: please report the model's operators",
         )

@@ -32,7 +32,8 @@ def make_box(ends: BoxLike, shape: Sequence[int], device: torch.device | str = "
     if len(ends) != 2:
         raise ModelShapeError("an input box has two ends", wanted="(lower, upper)", got=f"{len(ends)} values")
     lower, upper = (spread(end, shape, "an end of the input box").expand(tuple(shape)) for end in ends)
-    return Box(lower.contiguous().to(device), upper.contiguous().to(device))
+    whole = torch.contiguous_format
+    return Box(lower.clone(memory_format=whole).to(device), upper.clone(memory_format=whole).to(device))
 
 
 def spread(values: Numbers, shape: Sequence[int], what: str) -> Tensor:

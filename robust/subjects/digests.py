@@ -59,6 +59,6 @@ def _module(hasher: hashlib._Hash, module: nn.Module) -> None:
 
 
 def _tensor(hasher: hashlib._Hash, tensor: Tensor) -> None:
-    plain = tensor.detach().cpu().contiguous()
+    plain = tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
     hasher.update(f"{plain.dtype}{tuple(plain.shape)}".encode())
     hasher.update(plain.reshape(-1).view(torch.uint8).numpy().tobytes())

@@ -14,7 +14,7 @@ from robust.errors import ModelShapeError, UsageError
 from robust.graph.onnx_file import read_onnx
 from robust.graph.onnx_module import OnnxModule
 from robust.subjects.digests import digest_of, parameter_count
-from robust.subjects.torch_classifier import _own_copy, check_weights
+from robust.subjects.torch_classifier import own_copy, check_weights
 from robust.subjects.torch_files import call_factory, kind_of, load_weights
 
 Prior = Literal["normal", "uniform"]
@@ -61,7 +61,7 @@ class TorchGenerator:
         self.device = torch.device(device)
         self.latent_shape = tuple(int(size) for size in latent_shape)
         self.conditions, self.condition_form = conditions, condition_form
-        network, more = _own_copy(module, name)
+        network, more = own_copy(module, name)
         check_weights(network, source if source != "python object" else name)
         self._network = network.to(self.device)
         self.parameters: int | None = parameter_count(network)

@@ -82,57 +82,76 @@ def load_classifier(
         if kind == "onnx":
             _unused(f"the ONNX file {path}", factory=factory, weights=weights)
             return OnnxClassifier(path, input_box, input_shape=input_shape, layout=layout, name=name, **common)
-        if kind in ("safetensors", "weights"):
-            if factory is None:
-                raise _needs_factory(path)
-            _unused(f"the weights {path}", weights=weights)
-            source, weights = None, path
-        else:
-            shape = _shape(input_shape, str(path))
-            program = _any_batch(load_program(path, kind, trust=trust), shape)
-            return TorchClassifier(
-                program, shape, input_box, name=name or path.stem, source=str(path), format=kind, **common
-            )
-    if source is None:
+        if kind not in ("safetensors", "weights"):
+            return _from_program(path, kind, trust, input_shape, input_box, name, common)
         if factory is None:
-            raise UsageError(
-                "no model was named", wanted="a model file, a factory package.module:function, or a module"
-            )
-        made = call_factory(factory)
-        if weights is None and not isinstance(made, nn.Module):
-            source, label = made, factory
-        else:
-            module, notes = _with_weights(made, factory, weights)
-            label = factory if weights is None else f"{factory} + {weights}"
-            return TorchClassifier(
-                module,
-                _shape(input_shape, factory),
-                input_box,
-                name=name or factory.rpartition(":")[2],
-                source=label,
-                format="torch factory",
-                notes=notes,
-                **common,
-            )
-    else:
-        _unused("a Python object", factory=factory, weights=weights)
-        label = "python object"
-    if isinstance(source, nn.Module):
-        label_name = name or type(source).__name__
-        return TorchClassifier(source, _shape(input_shape, label), input_box, name=label_name, source=label, **common)
-    if isinstance(source, Classifier):
-        return source
-    if callable(source):
-        return CallableClassifier(
-            source,
-            _shape(input_shape, label),
-            input_box,
-            name=name or str(getattr(source, "__name__", "function")),
-            source=label,
-            **common,
-        )
+            raise _needs_factory(path)
+        _unused(f"the weights {path}", weights=weights)
+        source, weights = None, path
+    if source is None:
+        return _from_factory(factory, weights, input_shape, input_box, name, common)
+    _unused("a Python object", factory=factory, weights=weights)
+    return _from_object(source, "python object", input_shape, input_box, name, common)
+
+
+def _from_program(
+    path: Path,
+    kind: str,
+    trust: bool,
+    input_shape: Sequence[int] | None,
+    input_box: BoxLike,
+    name: str | None,
+    common: dict[str, Any],
+) -> Classifier:
+    shape = _shape(input_shape, str(path))
+    program = _any_batch(load_program(path, kind, trust=trust), shape)
+    return TorchClassifier(program, shape, input_box, name=name or path.stem, source=str(path), format=kind, **common)
+
+
+def _from_factory(
+    factory: str | None,
+    weights: str | Path | None,
+    input_shape: Sequence[int] | None,
+    input_box: BoxLike,
+    name: str | None,
+    common: dict[str, Any],
+) -> Classifier:
+    if factory is None:
+        raise UsageError("no model was named", wanted="a model file, a factory package.module:function, or a module")
+    made = call_factory(factory)
+    if weights is None and not isinstance(made, nn.Module):
+        return _from_object(made, factory, input_shape, input_box, name, common)
+    module, notes = _with_weights(made, factory, weights)
+    return TorchClassifier(
+        module,
+        _shape(input_shape, factory),
+        input_box,
+        name=name or factory.rpartition(":")[2],
+        source=factory if weights is None else f"{factory} + {weights}",
+        format="torch factory",
+        notes=notes,
+        **common,
+    )
+
+
+def _from_object(
+    thing: Any,
+    source: str,
+    input_shape: Sequence[int] | None,
+    input_box: BoxLike,
+    name: str | None,
+    common: dict[str, Any],
+) -> Classifier:
+    if isinstance(thing, nn.Module):
+        shape = _shape(input_shape, source)
+        return TorchClassifier(thing, shape, input_box, name=name or type(thing).__name__, source=source, **common)
+    if isinstance(thing, Classifier):
+        return thing
+    if callable(thing):
+        shape, label = _shape(input_shape, source), name or str(getattr(thing, "__name__", "function"))
+        return CallableClassifier(thing, shape, input_box, name=label, source=source, **common)
     raise UsageError(
-        "this cannot be audited as a classifier", wanted="a file, factory, module or function", got=type(source)
+        "this cannot be audited as a classifier", wanted="a file, factory, module or function", got=type(thing)
     )
 
 

@@ -41,6 +41,7 @@ class RangeScaled:
         self.parameters, self.device = inner.parameters, inner.device
         self.input_shape, self.class_names = inner.input_shape, inner.class_names
         self.differentiable = inner.differentiable
+        self.agreement_tolerance = float(getattr(inner, "agreement_tolerance", 1e-3))
 
     def logits(self, x: Tensor) -> Tensor:
         """``[n, *input_shape]`` in shares of the ranges to ``[n, classes]``."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import io
+import warnings
 from collections.abc import Sequence
 
 import torch
@@ -64,7 +66,7 @@ class TorchClassifier:
         self.device = torch.device(device)
         self.input_shape = tuple(int(size) for size in input_shape)
         self.input_box: Box = make_box(input_box, self.input_shape, self.device)
-        network, more = _own_copy(module, name)
+        network, more = own_copy(module, name)
         check_weights(network, source if source != "python object" else name)
         preprocessing = Preprocessing(self.input_shape, mean=mean, std=std, scale=scale, channel_order=channel_order)
         self._assemble(preprocessing, network.to(self.device), output, class_names, None, (*notes, *more))
@@ -203,10 +205,12 @@ def check_weights(network: nn.Module, where: str) -> None:
             )
 
 
-def _own_copy(module: nn.Module, name: str) -> tuple[nn.Module, tuple[str, ...]]:
+def own_copy(module: nn.Module, name: str) -> tuple[nn.Module, tuple[str, ...]]:
     """A frozen float32 copy in evaluation mode."""
     try:
-        own = copy.deepcopy(module)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch's own tree classes warn about themselves when copied
+            own = _copy_script(module) if isinstance(module, torch.jit.ScriptModule) else copy.deepcopy(module)
     except (RuntimeError, TypeError, NotImplementedError) as error:
         raise ModelFileError(
             f"{name}: the module cannot be copied", got=error, hint="remove hooks and non-leaf tensors from it"
@@ -219,4 +223,15 @@ def _own_copy(module: nn.Module, name: str) -> tuple[nn.Module, tuple[str, ...]]
         {str(p.dtype).removeprefix("torch.") for p in own.parameters() if p.is_floating_point()} - {"float32"}
     )
     notes = (f"the weights were {', '.join(sorted(types))} and are read in float32",) if types else ()
-    return own.float().requires_grad_(False), notes
+    for parameter in own.parameters():
+        parameter.requires_grad_(False)
+    return own.float(), notes
+
+
+def _copy_script(module: nn.Module) -> nn.Module:
+    """A script's own deep copy leaves parameters that are no leaves; written and read again they are."""
+    buffer = io.BytesIO()
+    torch.jit.save(module, buffer)  # type: ignore[no-untyped-call, unused-ignore]
+    buffer.seek(0)
+    own: nn.Module = torch.jit.load(buffer, map_location="cpu")  # type: ignore[no-untyped-call]
+    return own

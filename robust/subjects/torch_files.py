@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import inspect
 import pickle
 import sys
 import zipfile
@@ -49,15 +48,6 @@ def call_factory(factory: str) -> Any:
                 wanted="a function that takes nothing and returns the model",
                 got=f"{type(error).__name__}: {error}",
             ) from error
-
-
-def factory_source(factory: str) -> str:
-    """Source text of the factory's module where there is one; part of the digest."""
-    module = sys.modules.get(factory.partition(":")[0])
-    try:
-        return inspect.getsource(module) if module else ""
-    except (OSError, TypeError):
-        return ""
 
 
 def load_weights(module: nn.Module, path: Path) -> tuple[str, ...]:

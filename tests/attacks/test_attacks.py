@@ -266,3 +266,38 @@ def test_no_witness_inside_a_ball_proved_by_the_lipschitz_constant(seed: int, ep
         bound = logits[i, label] - logits[i] - epsilon * dual
         certified = all(float(bound[k]) > 1e-5 for k in range(3) if k != label)
         assert not (certified and bool(attempt.success[i]))
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_the_model_is_never_shown_anything_outside_its_box(norm: Norm) -> None:
+    lower, upper = torch.tensor([-1.0, 0.0, 0.4, 0.5]), torch.tensor([1.0, 0.1, 0.6, 0.5])
+    classifier = mlp((4,), 3, lower=lower, upper=upper)
+    box, plain = classifier.input_box, classifier.logits
+    shown: list[bool] = []
+
+    def watched(x: Tensor) -> Tensor:
+        shown.append(bool(box.contains(x.detach()).all()))
+        return plain(x)
+
+    classifier.logits = watched  # type: ignore[method-assign]
+    x = box.lower + (box.upper - box.lower) * torch.rand(8, 4, generator=seeded(8))
+    labels = plain(x).argmax(1)
+    for make in ALL.values():
+        make(norm)(classifier, x, labels, 0.7, seeded())
+    assert len(shown) > 20
+    assert all(shown)
+
+
+def test_a_candidate_outside_the_ball_never_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever a broken projection lets through, the check before the replay does not."""
+    monkeypatch.setattr("attacks.attack.project", lambda x, candidates, *_: candidates)
+
+    class Cheat(UniformNoise):
+        def propose(self, problem: object, round_: int) -> tuple[Tensor, None]:
+            return torch.tensor([[0.9], [0.55], [1.5]]), None
+
+    classifier = linear(torch.tensor([[0.0], [1.0]]), torch.tensor([0.0, -0.5]))
+    x, labels = torch.tensor([[0.4], [0.4], [0.4]]), torch.zeros(3, dtype=torch.int64)
+    attempt = Cheat(draws=1)(classifier, x, labels, 0.2, seeded())
+    assert attempt.success.tolist() == [False, True, False]
+    assert attempt.distances.tolist() == pytest.approx([math.inf, 0.15, math.inf])

@@ -16,7 +16,7 @@ UNIT = st.floats(-1, 1, width=32)
 WIDE = st.floats(-300, 300, width=32)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(
     centre=st.lists(UNIT, min_size=3, max_size=3),
     candidate=st.lists(WIDE, min_size=3, max_size=3),
@@ -35,7 +35,7 @@ def test_a_projected_point_lies_in_the_linf_ball_over_the_reals(
     assert bool(linf_ball(x[0], epsilon, box).contains(near))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(
     centre=st.lists(UNIT, min_size=3, max_size=3),
     candidate=st.lists(WIDE, min_size=3, max_size=3),

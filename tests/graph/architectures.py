@@ -119,7 +119,12 @@ ARCHITECTURES: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
         (3, 4),
     ),
     "two varying": (
-        lambda: Lambda(lambda x: torch.maximum(x[:, :3], 1 - x[:, 3:]) - torch.minimum(x[:, :3], x[:, 3:]).abs()),
+        lambda: Lambda(
+            lambda x: (
+                torch.maximum(x[:, :3], 1 - torch.tensor([-2.0, 1.0, 0.5]).to(x) * x[:, 3:])
+                - torch.minimum(x[:, :3], x[:, 3:]).abs()
+            )
+        ),
         (6,),
     ),
     "resized": (
@@ -130,7 +135,7 @@ ARCHITECTURES: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     ),
     "matrices": (
         lambda: Lambda(
-            lambda x: (x @ torch.arange(8.0).reshape(4, 2) / 8).permute(0, 2, 1).reshape(len(x), -1).squeeze()
+            lambda x: (x @ torch.arange(8.0).reshape(4, 2).to(x) / 8).permute(0, 2, 1).reshape(len(x), -1).squeeze()
         ),
         (3, 4),
     ),

@@ -36,14 +36,14 @@ def test_predictions_of_a_sound_model() -> None:
 
 
 def test_swapped_labels_are_refused_with_likely_causes() -> None:
-    with pytest.raises(ChanceAccuracyError, match=r"order of labels[\s\S]*|0-255") as caught:
+    with pytest.raises(ChanceAccuracyError, match=r"0-255[\s\S]*order of labels") as caught:
         accept(threshold(), table(flip=True))
     assert "accuracy 0.000" in str(caught.value)
 
 
 def test_always_the_commonest_class_is_refused_although_mostly_right() -> None:
     labels = np.array([0] * 95 + [1] * 5)
-    with pytest.raises(ChanceAccuracyError, match="balanced 0.500"):
+    with pytest.raises(ChanceAccuracyError, match=r"balanced 0\.500"):
         check_chance(np.zeros(100, np.int64), labels, 2, "m")
     finds_rare = np.array([0] * 75 + [1] * 20 + [1] * 5)  # 80 % right, below the majority's 95 %
     check_chance(finds_rare, labels, 2, "m")
@@ -133,8 +133,9 @@ def test_published_accuracy_of_real_models(model: str, accuracy: float) -> None:
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the shared models are not here")
-def test_wrong_preprocessing_of_a_real_model_is_refused() -> None:
-    classifier = load_classifier(SHARED / "data/models/mnist_cnn.onnx", scale=-1.0)
-    data = match_labels(fit_to_box(load_data(SHARED / "data/mnist/test.npz"), classifier), 10)
+def test_a_wrong_order_of_labels_of_a_real_model_is_refused() -> None:
+    classifier = load_classifier(SHARED / "data/models/mnist_cnn.onnx")
+    data = fit_to_box(load_data(SHARED / "data/mnist/test.npz"), classifier)
+    rolled = match_labels(data, 10, labels_order=[*range(1, 10), 0])
     with pytest.raises(ChanceAccuracyError):
-        accept(classifier, data.take(np.arange(0, 2000, 10)))
+        accept(classifier, rolled.take(np.arange(0, 2000, 10)))

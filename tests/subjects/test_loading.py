@@ -74,8 +74,12 @@ def test_weights_without_a_factory_say_what_to_add(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("change", "words"),
-    [({"bias": None}, "missing: bias"), ({"extra": torch.ones(1)}, "not in the module: extra"), ({"bias": torch.ones(3)}, r"bias \[3\]")],
-)  # fmt: skip
+    [
+        ({"bias": None}, "missing: bias"),
+        ({"extra": torch.ones(1)}, "not in the module: extra"),
+        ({"bias": torch.ones(3)}, r"bias \[3\]"),
+    ],
+)
 def test_weights_that_do_not_fit(change: dict[str, torch.Tensor | None], words: str, tmp_path: Path) -> None:
     state = {name: value for name, value in {**STATE, **change}.items() if value is not None}
     save_file(state, tmp_path / "w.safetensors")
@@ -183,6 +187,19 @@ def test_onnx_with_a_fixed_batch_is_replayed_in_its_batches(tmp_path: Path) -> N
         assert classifier.replay(x).shape == (7, 2)
 
 
+def test_onnx_of_no_samples_and_of_an_answer_without_batch_axis(tmp_path: Path) -> None:
+    classifier = load_classifier(write(dense(["N", 2]), tmp_path))  # type: ignore[arg-type]
+    assert classifier.replay(torch.zeros(0, 2)).shape == (0, 2)
+    nodes = [helper.make_node("Squeeze", ["x", "a"], ["s"]), helper.make_node("MatMul", ["s", "w"], ["y"])]
+    model = graph(nodes, {"x": [1, 2]}, {"w": WEIGHTS, "a": np.array([0])})
+    bare = load_classifier(write(model, tmp_path))
+    x = torch.rand(4, 2, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(bare.replay(x), bare.logits(x))
+    features = bare.features(x)
+    assert features is not None
+    torch.testing.assert_close(features, x)
+
+
 def test_onnx_channels_last_is_audited_channels_first(tmp_path: Path) -> None:
     nodes = [helper.make_node("Flatten", ["x"], ["f"]), helper.make_node("MatMul", ["f", "w"], ["y"])]
     weights = np.zeros((12, 2), np.float32)
@@ -205,7 +222,11 @@ def test_onnx_input_shape_must_agree(tmp_path: Path) -> None:
 
 
 def test_onnx_features_and_digest(tmp_path: Path) -> None:
-    nodes = [helper.make_node("MatMul", ["x", "w"], ["h"]), helper.make_node("Relu", ["h"], ["r"]), helper.make_node("Gemm", ["r", "v"], ["y"])]  # fmt: skip
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["h"]),
+        helper.make_node("Relu", ["h"], ["r"]),
+        helper.make_node("Gemm", ["r", "v"], ["y"]),
+    ]
     path = write(graph(nodes, {"x": ["N", 2]}, {"w": WEIGHTS, "v": -WEIGHTS}), tmp_path)
     classifier = load_classifier(path)
     assert isinstance(classifier, OnnxClassifier)

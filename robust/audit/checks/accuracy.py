@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from robust.audit.check import Check, CheckSettings, Context, Payload, Results, Shard, blocks
-from robust.performance import (
+from robust.calibration import (
     adaptive_calibration_error,
     balanced_accuracy,
     balanced_accuracy_interval,
@@ -27,7 +27,7 @@ from robust.performance import (
     reliability_curve,
     softmax,
 )
-from robust.performance.evidence import (
+from robust.calibration.evidence import (
     class_plot,
     class_table,
     confusion_table,
@@ -224,8 +224,6 @@ class AccuracyCheck(Check):
                 title="The same error of a perfectly calibrated model with these confidences",
                 value=usual,
                 protocol={"bins": settings.bins, "draws": settings.resamples, "method": "consistency resampling"},
-                control=True,
-                outcome=Outcome.MEASURED,
                 **common,
             ),
             Finding(
@@ -277,7 +275,6 @@ class AccuracyCheck(Check):
             unit="share",
             n=len(answers.labels),
             protocol={"chance": 1 / answers.matrix.shape[0]},
-            control=True,
         )
 
     def _shuffled(self, answers: _Answers, context: Context) -> Finding:

@@ -138,6 +138,8 @@ class AttacksCheck(Check):
         "Accuracy under attack is an upper bound on robust accuracy: a stronger attack may find more. It proves "
         "nothing about samples that were not broken.",
         "Only L-inf and L2 balls were tried: no rotations, no patches, no black-box or transferred attacks.",
+        "Every input feature is free to move, by itself and continuously: in a table also those that nobody can "
+        "change, and categories by fractions.",
     )
     Settings = AttackSettings
 

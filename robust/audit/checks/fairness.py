@@ -240,9 +240,9 @@ class FairnessCheck(Check):
             outcome=Outcome.PASS if holds else Outcome.FAIL,
             reason=f"{alarms} of {settings.shuffles} shuffled data sets raised an alarm; "
             + (
-                f"{settings.alpha:.0%} or fewer are possible"
+                f"that is what a test at level {settings.alpha:g} may do"
                 if holds
-                else f"more than {settings.alpha:.0%} for certain"
+                else f"a test at level {settings.alpha:g} may not do that, so its other p-values are void"
             ),
         )
 

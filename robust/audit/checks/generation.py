@@ -60,6 +60,7 @@ class GenerationCheck(Check):
     limitations: ClassVar[tuple[str, ...]] = (
         "The Frechet distance depends on the layer and on the sample sizes; it is no FID and compares with none.",
         "Distances to training samples are Euclidean on inputs: a shifted, mirrored or recoloured copy is not found.",
+        "The share of copies is over all classes at once, so a class dense by nature weighs more; C_T is per class.",
         "Class agreement is the opinion of a judge whose own accuracy is stated; it says nothing of beauty.",
         "Only the prior was sampled. What an adversary could make the generator produce was not asked.",
     )

@@ -30,10 +30,10 @@ def _product(x: Tensor, axes: list[int], keep: bool) -> Tensor:
 def _arg(function: Callable[..., Tensor]) -> Operator:
     def arg(node: Node, x: Tensor) -> Tensor:
         axis, keep = node.get("axis", 0), bool(node.get("keepdims", 1))
-        if node.get("select_last_index", 0):
-            from_end: Tensor = function(x.flip(axis), dim=axis, keepdim=keep)
-            return x.shape[axis] - 1 - from_end
-        return function(x, dim=axis, keepdim=keep)
+        if not node.get("select_last_index", 0):
+            return function(x, dim=axis, keepdim=keep)
+        from_end = function(x.flip(axis), dim=axis, keepdim=keep)
+        return torch.rsub(from_end, x.shape[axis] - 1)
 
     return Operator(arg)
 

@@ -17,7 +17,7 @@ from tests.doubles import ModuleClassifier, linear, mlp
 METHODS: dict[str, Callable[[], FoolingMethod]] = {
     "gradient": lambda: GradientAscent(steps=60, restarts=2),
     "elites": lambda: MapElites(evaluations=6000),
-    "elites one by one": lambda: MapElites(batch=1, evaluations=1500),
+    "elites one by one": lambda: MapElites(batch=1, evaluations=800),
 }
 table = pytest.mark.parametrize("name", list(METHODS))
 

@@ -10,7 +10,7 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from robust.audit.check import NotAssessedError
+from robust.audit.check import NotAssessedError, Shard
 from robust.audit.checks.attacks import AttacksCheck, AttackSettings, epsilon_grid, robust_masks
 from robust.record import CurvePlot, Finding, Images, Outcome, Table, Witness
 from robust.statistics import wilson
@@ -217,3 +217,23 @@ def test_findings_survive_the_record(tmp_path: Path) -> None:
     found = findings(AttacksCheck(), settings, context(classifier, data, tmp_path))
     for finding in found.values():
         assert Finding.model_validate_json(finding.model_dump_json()) == finding
+
+
+def test_masks_carry_what_a_smaller_radius_broke() -> None:
+    def shard(attack: str, epsilon: float, robust: list[bool]) -> Any:
+        parameters = {"norm": "linf", "attack": attack, "epsilon": epsilon, "control": False}
+        return Shard("attacks", f"{attack} {epsilon}", parameters, (0, 2)), {"robust": np.array(robust)}
+
+    masks = robust_masks(
+        [
+            shard("pgd", 0.1, [False, True]),
+            shard("pgd", 0.2, [True, True]),
+            shard("fgsm", 0.2, [True, False]),
+            shard("sanity", 0.5, [False, False]),
+        ],
+        3,
+    )
+    assert masks["linf", "all", 0.1].robust.tolist() == [False, False, True]
+    assert masks["linf", "all", 0.2].robust.tolist() == [False, False, False]
+    assert masks["linf", "all", 0.2].covered.tolist() == [True, False, True]
+    assert ("linf", "sanity", 0.5) not in masks

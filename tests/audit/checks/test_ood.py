@@ -11,6 +11,7 @@ from torch import nn
 from robust.audit.check import NotAssessedError
 from robust.audit.checks.ood import OodCheck, OodSettings
 from robust.errors import DataShapeError, PlanError
+from robust.properties import Box
 from robust.record import Finding, Outcome
 from tests.doubles import DoubleClassifier, Table, context, dataset, results_of
 
@@ -162,3 +163,26 @@ def test_scores_on_the_accelerator_are_those_of_the_processor() -> None:
     for (_, cpu), (_, gpu) in zip(expected, results_of(OodCheck(), settings, there), strict=True):
         for detector, scores in cpu["scores"].items():
             np.testing.assert_allclose(gpu["scores"][detector], scores, rtol=1e-3, atol=1e-3)
+
+
+def test_colour_pictures_in_another_box_with_many_classes() -> None:
+    rng = np.random.default_rng(0)
+    labels = np.arange(300) % 100
+    centres = rng.uniform(-0.9, 0.9, (100, 3, 5, 4))
+    samples = np.clip(centres[labels] + rng.normal(0, 0.02, (300, 3, 5, 4)), -1, 1)
+    model = classifier((3, 5, 4), samples, labels, 100)
+    model.input_box = Box(torch.full((3, 5, 4), -1.0), torch.full((3, 5, 4), 1.0))
+    where = context(model, dataset(samples, labels))
+    check, settings = OodCheck(), OodSettings(**SMALL, detectors=("energy", "mahalanobis"), examples=2)
+    results = results_of(check, settings, where)
+    by_name = {shard.parameters["set"]: payload for shard, payload in results}
+    noise = by_name["uniform noise"]["examples"]
+    assert noise.shape == (2, 3, 5, 4)
+    assert noise.min() < -0.5  # the whole box, not [0, 1]
+    gallery = [
+        item
+        for finding in check.conclude(results, settings, where, {})
+        for item in finding.evidence
+        if item.kind == "images"
+    ]
+    assert {(item.width, item.height) for row in gallery[0].rows for item in row} == {(4, 5)}

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import log_loss
 
-from robust.errors import NonFiniteError
-from robust.performance import (
+from robust.calibration import (
     adaptive_calibration_error,
     brier_scores,
     calibrated_reference,
@@ -16,6 +15,7 @@ from robust.performance import (
     reliability_curve,
     softmax,
 )
+from robust.errors import NonFiniteError
 from robust.statistics import wilson
 
 CONFIDENCE = np.array([0.95, 0.95, 0.85, 0.85, 0.55])

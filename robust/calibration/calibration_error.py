@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from robust.performance.reliability import BINS, bin_indices
+from robust.calibration.reliability import BINS, bin_indices
 from robust.record import Interval
 from robust.statistics import LEVEL, bootstrap_batched, chunks
 

@@ -1,4 +1,4 @@
-"""Figures and tables of nominal performance, ready for the record."""
+"""Figures and tables of accuracy and calibration, ready for the record."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from robust.performance.confusion import ClassCounts
-from robust.performance.reliability import ReliabilityBin
+from robust.calibration.confusion import ClassCounts
+from robust.calibration.reliability import ReliabilityBin
 from robust.record import Band, BarPlot, Curve, CurvePlot, Series, Table
 from robust.record.evidence import Cell
 from robust.statistics import wilson

@@ -5,8 +5,8 @@ import pytest
 from sklearn.metrics import balanced_accuracy_score
 from sklearn.metrics import confusion_matrix as reference_matrix
 
-from robust.performance import balanced_accuracy, balanced_accuracy_interval, class_counts, confusion_matrix
-from robust.performance.evidence import confusion_table
+from robust.calibration import balanced_accuracy, balanced_accuracy_interval, class_counts, confusion_matrix
+from robust.calibration.evidence import confusion_table
 from robust.statistics import wilson
 
 TRUTH = np.array([0, 0, 0, 1, 1, 2])

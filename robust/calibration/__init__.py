@@ -1,22 +1,22 @@
-"""Nominal performance: is the answer right, and is the confidence true? One method, one file."""
+"""Accuracy and calibration: is the answer right, and is the confidence true? One method, one file."""
 
-from robust.performance.brier import brier_scores
-from robust.performance.calibration_error import (
+from robust.calibration.brier import brier_scores
+from robust.calibration.calibration_error import (
     adaptive_calibration_error,
     calibrated_reference,
     expected_calibration_error,
     expected_calibration_error_interval,
 )
-from robust.performance.confusion import (
+from robust.calibration.confusion import (
     ClassCounts,
     balanced_accuracy,
     balanced_accuracy_interval,
     class_counts,
     confusion_matrix,
 )
-from robust.performance.log_loss import log_losses
-from robust.performance.probabilities import confidences, softmax
-from robust.performance.reliability import ReliabilityBin, reliability_curve
+from robust.calibration.log_loss import log_losses
+from robust.calibration.probabilities import confidences, softmax
+from robust.calibration.reliability import ReliabilityBin, reliability_curve
 
 __all__ = [
     "ClassCounts",

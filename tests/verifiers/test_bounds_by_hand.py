@@ -1,0 +1,89 @@
+"""Bounds of a network small enough to do on paper.
+
+x in [-1, 1]^2;  z1 = x1 + x2, z2 = x1 - x2;  h = relu(z);  y1 = h1 + h2, y2 = h1 - h2.
+
+Intervals: z in [-2, 2]^2, h in [0, 2]^2, so y1 in [0, 4] and y2 in [-2, 2].
+CROWN: both neurons are unstable with l = -2, u = 2, so chord slope u / (u - l) = 1/2, intercept 1; the lower slope
+is 0, because u > -l does not hold. y1 <= (z1 / 2 + 1) + (z2 / 2 + 1) = x1 + 2 <= 3;  y1 >= 0.
+y2 <= (z1 / 2 + 1) - 0 = (x1 + x2) / 2 + 1 <= 2;  y2 >= 0 - (z2 / 2 + 1) = -(x1 - x2) / 2 - 1 >= -2.
+"""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from robust.graph import trace
+from verifiers import Network, Region, lower_bounds
+
+CPU = torch.device("cpu")
+
+
+def both_ends(network: Network, region: Region, method: str) -> list[tuple[float, float]]:
+    outputs = network.graph.outputs
+    unit = torch.eye(outputs)
+    found = lower_bounds(network, region, torch.cat([unit, -unit])[None], method)[0]
+    return [(float(found[i]), -float(found[outputs + i])) for i in range(outputs)]
+
+
+def butterfly(scale: float = 1.0) -> Network:
+    module = nn.Sequential(nn.Linear(2, 2, bias=False), nn.ReLU(), nn.Linear(2, 2, bias=False))
+    turn = torch.tensor([[1.0, 1.0], [1.0, -1.0]])
+    module.load_state_dict({"0.weight": turn, "2.weight": turn * scale})
+    return Network(trace(module, (2,), device=CPU))
+
+
+def box(lower: list[float], upper: list[float]) -> Region:
+    return Region(torch.tensor([lower]), torch.tensor([upper]))
+
+
+def test_crown_ends_of_the_butterfly() -> None:
+    assert both_ends(butterfly(), box([-1, -1], [1, 1]), "crown") == [(0, 3), (-2, 2)]
+
+
+def test_interval_ends_of_the_butterfly() -> None:
+    assert both_ends(butterfly(), box([-1, -1], [1, 1]), "interval") == [(0, 4), (-2, 2)]
+
+
+def test_crown_picks_slope_one_where_the_upper_triangle_is_larger() -> None:
+    # x in [0, 1] x [-0.5, 0.5]: z1, z2 in [-0.5, 1.5], chord 3/4, intercept 3/8, lower slope 1.
+    # y1 <= 3/4 * 2 x1 + 3/4 <= 2.25;  y1 >= z1 + z2 = 2 x1 >= 0.
+    # y2 <= 3/4 z1 + 3/8 - z2 = -x1/4 + 7/4 x2 + 3/8 <= 1.25, and IBP says 1.5;  y2 >= -1.25 by symmetry.
+    assert both_ends(butterfly(), box([0, -0.5], [1, 0.5]), "crown") == [(0, 2.25), (-1.25, 1.25)]
+
+
+def test_l2_ball_by_the_dual_norm() -> None:
+    # Ball of radius 1 around (4, 0), no box in the way: z1 and z2 in [4 - sqrt 2, 4 + sqrt 2], both active, so
+    # y1 = 2 x1 in [6, 10] and y2 = 2 x2 in [-2, 2], exactly.
+    center = torch.tensor([[4.0, 0.0]])
+    region = Region(center - 1, center + 1, center, torch.ones(1))
+    first, second = both_ends(butterfly(), region, "crown")
+    assert first == pytest.approx((6, 10), abs=1e-5)
+    assert second == pytest.approx((-2, 2), abs=1e-5)
+    # Intervals take z's ends: y1 <= 8 + 2 sqrt 2; the box corner would say 12.
+    (low, high), _ = both_ends(butterfly(), region, "interval")
+    assert (low, high) == pytest.approx((8 - 2 * math.sqrt(2), 8 + 2 * math.sqrt(2)), abs=1e-5)
+
+
+def test_maximum_of_two() -> None:
+    class Largest(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x.reshape(len(x), 2, 2).amax(2) @ torch.tensor([[1.0], [-1.0]])
+
+    network = Network(trace(Largest(), (4,), device=CPU))
+    # max(x1, x2) with x1 in [2, 3], x2 in [0, 1]: x1. max(x3, x4) with x3 in [0, 2], x4 in [1, 4]: between x4 and 4.
+    # y >= x1 - 4 >= -2;  y <= x1 - x4 <= 2.
+    region = box([2, 0, 0, 1], [3, 1, 2, 4])
+    assert both_ends(network, region, "crown") == [(-2, 2)]
+
+
+def test_cancellation_through_a_residual_sum_is_exact() -> None:
+    class Twice(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return (x * 3 - x - x).sum(1, keepdim=True)
+
+    network = Network(trace(Twice(), (2,), device=CPU))
+    assert both_ends(network, box([0, 0], [1, 1]), "crown") == [(0, 2)]
