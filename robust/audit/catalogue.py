@@ -10,11 +10,13 @@ from robust.audit.checks.fairness import FairnessCheck
 from robust.audit.checks.fooling import FoolingCheck
 from robust.audit.checks.generation import GenerationCheck
 from robust.audit.checks.ood import OodCheck
+from robust.audit.checks.smt import SmtCheck
 
 CHECKS: tuple[Check, ...] = (
     AccuracyCheck(),
     AttacksCheck(),
     Certificates(),
+    SmtCheck(),
     FoolingCheck(),
     OodCheck(),
     FairnessCheck(),
