@@ -128,7 +128,7 @@ class Plan(Section):
     )
     ood: dict[str, DataPlan] = Field(
         default_factory=dict,
-        description="further data sets by name, for detection; labels are not needed; checks.ood.near names those that resemble the model's own data",
+        description="further data sets by name, for detection (without labels too); checks.ood.near names the near ones",
     )
     generator: GeneratorPlan | None = Field(default=None, description="a trained generator, audited beside the model")
     checks: ChecksPlan = Field(default_factory=ChecksPlan, description="the checks")  # type: ignore[valid-type]

@@ -121,7 +121,8 @@ class L2Ball:
     def contains(self, x: Tensor) -> Tensor:
         """Membership of ``[n, *shape]``; the distance is taken in float64."""
         distance = torch.linalg.vector_norm((x.double() - self.center.double()).flatten(1), dim=1)
-        return self.box.contains(x) & (distance <= self.radius)
+        near: Tensor = distance <= self.radius
+        return self.box.contains(x) & near
 
 
 def linf_ball(center: Tensor, radius: float, box: Box) -> Box:
