@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import ClassVar
 
 import numpy as np
@@ -211,8 +211,8 @@ class SmtCheck(Check):
         return ball.clamp(ball.lower + share * (ball.upper - ball.lower))
 
     @staticmethod
-    def _rival(result: VerdictResult, sample: Tensor, replay: object) -> int | None:
-        if result.witness is None or not callable(replay):
+    def _rival(result: VerdictResult, sample: Tensor, replay: Callable[[Tensor], Tensor]) -> int | None:
+        if result.witness is None:
             return None
         point = torch.tensor(result.witness, dtype=sample.dtype, device=sample.device).reshape(1, *sample.shape)
         return int(replay(point)[0].argmax())
