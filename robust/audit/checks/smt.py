@@ -53,7 +53,7 @@ class SmtSettings(CheckSettings):
     )
     memory_mib: int = Field(default=2048, ge=64, description="memory of the solver process")
     unstable_neurons: int = Field(default=400, ge=0, description="do not start Z3 with more neurons left open")
-    neurons: int = Field(default=5000, ge=1, description="not applicable to networks with more nonlinear neurons")
+    neurons: int = Field(default=2000, ge=1, description="not applicable to networks with more nonlinear neurons")
     images: int = Field(default=3, ge=0, description="witnesses shown")
 
 
