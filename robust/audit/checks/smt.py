@@ -71,6 +71,7 @@ class SmtCheck(Check):
         "A few samples: the share says little about the data as a whole, which is what its interval shows.",
         "Verified speaks of the network in exact rational arithmetic of its stored weights, with a margin for float32 "
         "rounding of sums in any order, not of faster convolution algorithms or lower precision.",
+        "With checks.smt.free_inputs the other inputs are held fixed: that is a smaller question than the whole ball.",
         "Undecided is not safe: the solver was stopped, or the ball is larger than it can decide.",
     )
     Settings: ClassVar[type[CheckSettings]] = SmtSettings

@@ -68,6 +68,13 @@ def test_few_free_inputs_leave_the_others_alone(tmp_path: Path) -> None:
             assert int((payload["witness"] != where.data.samples[0]).sum()) == 1
 
 
+def test_a_smaller_question_says_so_in_its_title_and_id(tmp_path: Path) -> None:
+    found = findings(SmtCheck(), settings(epsilon=0.19, free_inputs=1), two_numbers(tmp_path))
+    share = found["smt/verified_share?epsilon=0.19&free_inputs=1&norm=linf"]
+    assert share.title.endswith("within L-inf 0.19, where only the 1 most influential inputs may change")
+    assert share.protocol["free inputs"] == 1
+
+
 def test_only_rightly_answered_samples_are_asked_about(tmp_path: Path) -> None:
     where = two_numbers(tmp_path)
     wrong = context(where.classifier, dataset(where.data.samples, np.array([1, 0, 1])), tmp_path)
