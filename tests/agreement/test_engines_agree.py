@@ -24,8 +24,6 @@ from tests.verifiers.smt_networks import random_box, random_network
 from verifiers import BoundVerifier, certify
 from verifiers.smt import Limits, SmtVerifier
 
-NONE = torch.empty(0)
-
 
 def points_of(ball: Box, count: int, generator: torch.Generator) -> Tensor:
     """Uniform points, corners, and points with some coordinates at an end, ``[3 count, *shape]``."""
@@ -51,13 +49,32 @@ def descent(module: nn.Module, ball: Box, label: int, starts: Tensor) -> Tensor:
     x, seen = starts, [starts]
     for step in range(10):
         varying = x.detach().requires_grad_(True)
-        logits = module(varying)
-        others = logits.clone()
-        others[:, label] = -torch.inf
-        (gradient,) = torch.autograd.grad((logits[:, label] - others.amax(1)).sum(), varying)
+        with torch.enable_grad():
+            logits = module(varying)
+            others = logits.clone()
+            others[:, label] = -torch.inf
+            (gradient,) = torch.autograd.grad((logits[:, label] - others.amax(1)).sum(), varying)
         x = ball.clamp(x - (ball.upper - ball.lower) * 0.5 * 0.8**step * gradient.sign()).detach()
         seen.append(x)
     return torch.cat(seen)
+
+
+def sharpen(module: nn.Module, sample: Tensor, ball: Box, generator: torch.Generator) -> None:
+    """Lower the winner's bias until the worst of some points of the ball nearly ties, or just loses.
+
+    Without this most random networks are far from any decision boundary and every engine is right by accident.
+    """
+    points = torch.cat([sample[None], points_of(ball, 60, generator)])
+    with torch.no_grad():
+        label = int(module(points[:1])[0].argmax())
+        logits = module(torch.cat([points, descent(module, ball, label, points[:10])]))
+        others = logits.clone()
+        others[:, label] = -torch.inf
+        worst = float((logits[:, label] - others.amax(1)).min())
+        exponent = int(torch.randint(0, 8, (1,), generator=generator))
+        sign = 1 - 2 * int(torch.randint(0, 2, (1,), generator=generator))
+        head = [layer for layer in module if isinstance(layer, nn.Linear)][-1]  # type: ignore[union-attr]
+        head.bias[label] -= worst * (1 + sign * 10.0**-exponent * (exponent < 7))
 
 
 def contradictions(seed: int, limits: Limits) -> tuple[list[str], Verdict, bool]:
@@ -65,10 +82,11 @@ def contradictions(seed: int, limits: Limits) -> tuple[list[str], Verdict, bool]
     generator = torch.Generator().manual_seed(seed)
     module, shape, classes = random_network(seed % 5, generator)
     sample, epsilon, whole = random_box(shape, seed // 5, generator)
-    with torch.no_grad():
-        logits = module(sample[None])[0]
-    label = int(logits.argmax())
     ball = linf_ball(sample, epsilon, whole)
+    if seed % 3:
+        sharpen(module, sample, ball, generator)
+    with torch.no_grad():
+        label = int(module(sample[None])[0].argmax())
     item = misclassification(ball, label, classes)
     graph = trace(module, shape, device=torch.device("cpu"))
     exact = SmtVerifier(replay=module, limits=limits, guess=bool(seed % 2)).verify(graph, [item])[0]
@@ -122,7 +140,7 @@ def test_sixty_random_networks_without_a_contradiction() -> None:
     assert counts["verified"] >= 15
     assert counts["falsified"] >= 15
     assert counts["certified"] >= 15
-    assert counts["unknown"] <= 6
+    assert counts["unknown"] <= 12  # mostly ties within float32 rounding, made on purpose
 
 
 @pytest.mark.slow
@@ -130,7 +148,7 @@ def test_sixty_random_networks_without_a_contradiction() -> None:
 def test_thousands_of_random_networks_without_a_contradiction(block: int) -> None:
     found, counts = survey(range(1000 + 300 * block, 1300 + 300 * block), Limits(steps=300_000))
     assert found == []
-    assert counts["unknown"] <= 30
+    assert counts["unknown"] <= 75  # mostly ties within float32 rounding, made on purpose
 
 
 def test_the_survey_would_notice_an_unsound_engine(monkeypatch: pytest.MonkeyPatch) -> None:

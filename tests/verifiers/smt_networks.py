@@ -54,7 +54,7 @@ def random_network(kind: int, generator: torch.Generator) -> tuple[nn.Module, tu
 
     classes = draw(2, 5)
     if kind <= 2:
-        width, shape = draw(1, 4), (draw(1, 4),)
+        width, shape = draw(1, 7), (draw(1, 5),)
         layers: list[nn.Module] = []
         before = shape[0]
         for _ in range(kind + 1):
@@ -64,8 +64,7 @@ def random_network(kind: int, generator: torch.Generator) -> tuple[nn.Module, tu
     else:
         shape = (draw(1, 3), 4, 4)
         middle: list[nn.Module] = [nn.ReLU(), nn.MaxPool2d(2)] if kind == 3 else [nn.LeakyReLU(0.1), nn.AvgPool2d(3)]
-        size = 2 * (1 if kind == 3 else 0) ** 2 * 1 + (2 if kind == 4 else 0)
-        module = nn.Sequential(nn.Conv2d(shape[0], 2, 2), *middle, nn.Flatten(), nn.Linear(size, classes))
+        module = nn.Sequential(nn.Conv2d(shape[0], 2, 2), *middle, nn.Flatten(), nn.Linear(2, classes))
     for parameter in module.parameters():
         scale = 10.0 ** float(torch.empty(1).uniform_(-4, 4, generator=generator)) if draw(0, 3) == 0 else 1.0
         values = torch.randn(parameter.shape, generator=generator) * scale
@@ -78,5 +77,6 @@ def random_box(shape: tuple[int, ...], kind: int, generator: torch.Generator) ->
     """A sample, an epsilon between 1e-6 and 1, and the input box: [0, 1] or [-1, 1]."""
     low = -1.0 if kind % 2 else 0.0
     sample = low + (1 - low) * torch.rand(shape, generator=generator)
-    epsilon = 10.0 ** (-6.0 * float(torch.rand(1, generator=generator)))
+    share = float(torch.rand(1, generator=generator))
+    epsilon = 10.0 ** (-6.0 * share) if kind % 3 == 0 else 0.05 + 0.95 * share
     return sample, epsilon, Box(torch.full(shape, low), torch.ones(shape))

@@ -40,7 +40,7 @@ class Size:
     """
 
     unstable: int = 400
-    neurons: int = 5_000
+    neurons: int = 2_000
     entries: int = 30_000_000
 
 

@@ -176,11 +176,19 @@ class _Question:
         return self.box.clamp(point)
 
     def _confirmed(self, points: Tensor) -> Tensor:
-        """Which points lie in the input set and are sent into the unsafe set by the real model."""
+        """Which points lie in the input set and are sent into the unsafe set by the real model, each by itself.
+
+        A batch may be summed in another order than a single sample, so what a batch finds is asked again alone.
+        """
+        hits = self.item.inputs.contains(points) & self._unsafe(points)
+        for place in hits.nonzero().flatten().tolist() if len(points) > 1 else ():
+            hits[place] = self._unsafe(points[place : place + 1])[0]
+        return hits
+
+    def _unsafe(self, points: Tensor) -> Tensor:
         with torch.no_grad():
             outputs = self.real(points).flatten(1)
-        inside = self.item.inputs.contains(points)
-        return inside & self.item.unsafe.contains(outputs).to(inside.device)
+        return self.item.unsafe.contains(outputs).to(points.device)
 
 
 def _row(encoding: Encoding, constraint: Constraint) -> Row:

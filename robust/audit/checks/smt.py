@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import ClassVar
 
 import numpy as np
@@ -53,7 +53,7 @@ class SmtSettings(CheckSettings):
     )
     memory_mib: int = Field(default=2048, ge=64, description="memory of the solver process")
     unstable_neurons: int = Field(default=400, ge=0, description="do not start Z3 with more neurons left open")
-    neurons: int = Field(default=5000, ge=1, description="not applicable to networks with more nonlinear neurons")
+    neurons: int = Field(default=2000, ge=1, description="not applicable to networks with more nonlinear neurons")
     images: int = Field(default=3, ge=0, description="witnesses shown")
 
 
@@ -71,6 +71,7 @@ class SmtCheck(Check):
         "A few samples: the share says little about the data as a whole, which is what its interval shows.",
         "Verified speaks of the network in exact rational arithmetic of its stored weights, with a margin for float32 "
         "rounding of sums in any order, not of faster convolution algorithms or lower precision.",
+        "With checks.smt.free_inputs the other inputs are held fixed: that is a smaller question than the whole ball.",
         "Undecided is not safe: the solver was stopped, or the ball is larger than it can decide.",
     )
     Settings: ClassVar[type[CheckSettings]] = SmtSettings
@@ -211,8 +212,8 @@ class SmtCheck(Check):
         return ball.clamp(ball.lower + share * (ball.upper - ball.lower))
 
     @staticmethod
-    def _rival(result: VerdictResult, sample: Tensor, replay: object) -> int | None:
-        if result.witness is None or not callable(replay):
+    def _rival(result: VerdictResult, sample: Tensor, replay: Callable[[Tensor], Tensor]) -> int | None:
+        if result.witness is None:
             return None
         point = torch.tensor(result.witness, dtype=sample.dtype, device=sample.device).reshape(1, *sample.shape)
         return int(replay(point)[0].argmax())

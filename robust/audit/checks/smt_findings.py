@@ -34,12 +34,14 @@ def _share(verdict: Verdict, results: Results) -> Finding:
     parameters = results[0][0].parameters
     count = sum(payload["verdict"] == verdict for _, payload in results)
     undecided = [payload["reason"] for _, payload in results if payload["verdict"] == Verdict.UNKNOWN]
-    free = parameters["free_inputs"] or "all"
+    free = parameters["free_inputs"]
+    few = "" if free is None else f", where only the {free} most influential inputs may change"
+    named = {"norm": "linf", "epsilon": parameters["epsilon"], **({} if free is None else {"free_inputs": free})}
     return Finding(
         check="smt",
         metric=f"{verdict}_share",
-        parameters={"norm": "linf", "epsilon": parameters["epsilon"]},
-        title=f"{WORDS[verdict]} within L-inf {parameters['epsilon']:g}",
+        parameters=named,
+        title=f"{WORDS[verdict]} within L-inf {parameters['epsilon']:g}{few}",
         value=count / len(results),
         unit="share",
         interval=clopper_pearson(count, len(results)),
@@ -48,7 +50,7 @@ def _share(verdict: Verdict, results: Results) -> Finding:
         protocol={
             "norm": "linf",
             "epsilon": parameters["epsilon"],
-            "free inputs": free,
+            "free inputs": "all" if free is None else free,
             "samples": "drawn from the rightly answered ones",
             "steps": parameters["steps"],
             "engine": f"z3 {parameters['z3']}",
