@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterable
 
 # Everything that XML 1.0 forbids or a terminal obeys, and the marks that reorder text to make it read as something
-# else ("Trojan Source", Boucher and Anderson 2021). Tab and newline stay.
+# else ("Trojan Source", Boucher and Anderson 2021), and the invisible tag characters. Tab and newline stay.
 _UNWANTED = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufdd0-\ufdef\ufeff\ufffe\uffff]"
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufdd0-\ufdef\ufeff\ufffe\uffff\U000e0000-\U000e0fff]"
 )
 _NOT_SLUG = re.compile(r"[^a-z0-9]+")
 

@@ -6,6 +6,7 @@ import io
 from xml.etree import ElementTree as ET
 
 from hypothesis import HealthCheck, given, settings
+from rich.cells import cell_len
 from rich.console import Console
 
 from reports import render_console, render_html, render_junit, render_markdown
@@ -107,4 +108,4 @@ def test_the_console_gets_no_control_characters(record: AuditRecord) -> None:
         render_console(record, console=Console(file=stream, force_terminal=terminal, width=width, color_system=None))
         assert not set(stream.getvalue()) & set("\x00\x1b\x07\u202e")
         if terminal:
-            assert max(map(len, stream.getvalue().splitlines())) <= width
+            assert max(map(cell_len, stream.getvalue().splitlines())) <= width
