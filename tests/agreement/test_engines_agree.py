@@ -184,3 +184,14 @@ def test_the_shipped_digits_network_is_decided(tmp_path: Path) -> None:
     assert Verdict.UNKNOWN not in {result.verdict for result in exact}
     for one, other in zip(exact, BoundVerifier(method="crown").verify(graph, items), strict=True):
         one.verdict.combine(other.verdict)
+
+
+@pytest.mark.parametrize("seeds", [range(24), pytest.param(range(5000, 5400), marks=pytest.mark.slow)])
+def test_z3_alone_agrees_too_where_bounds_would_have_spared_it_the_question(
+    seeds: range, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the bounds' verdict on clauses switched off, every VERIFIED is Z3's own."""
+    monkeypatch.setattr("verifiers.smt.engine._Question._excluded_by", lambda self, clause: -1.0)
+    found, counts = survey(seeds, Limits(steps=300_000))
+    assert found == []
+    assert counts["verified"] >= len(seeds) // 5
