@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -39,7 +40,7 @@ def domain(values: Iterable[float], wanted: tuple[float, float] | None = None) -
         return (0.0, 1.0) if low >= 0.0 else (-1.0, 0.0)
     pad = size * 0.1
     middle = low / 2.0 + high / 2.0
-    limit = 1.7e308
+    limit = sys.float_info.max
     return max(middle - pad, -limit), min(middle + pad, limit)
 
 

@@ -128,14 +128,18 @@ class Plan(Section):
     )
     ood: dict[str, DataPlan] = Field(
         default_factory=dict,
-        description="further data sets by name, for detection (without labels too); checks.ood.near names the near ones",
+        description="further data sets by name, for detection; checks.ood.near names those that are near",
     )
     generator: GeneratorPlan | None = Field(default=None, description="a trained generator, audited beside the model")
     checks: ChecksPlan = Field(default_factory=ChecksPlan, description="the checks")  # type: ignore[valid-type]
 
     def settings(self, check: str) -> CheckSettings:
-        """The settings of one check, by name."""
+        """The settings of one check, by name. Certificates take over the radii of the attacks unless they have some."""
         settings: CheckSettings = getattr(self.checks, check)
+        if check == "certificates":
+            attacks = self.settings("attacks")
+            missing = [key for key in ("linf_epsilons", "l2_epsilons") if getattr(settings, key) is None]
+            return settings.model_copy(update={key: getattr(attacks, key) for key in missing})
         return settings
 
 

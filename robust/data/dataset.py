@@ -86,24 +86,17 @@ class Dataset:
         )
 
     def stratified_indices(self, count: int, seed: int) -> NDArray[np.int64]:
-        """At most ``count`` indices, classes in their proportions (largest remainder), at least one each if possible.
+        """At most ``count`` indices, every class first once and then in its proportion; sorted.
 
-        Drawn by ``numpy.random.default_rng(seed)``; sorted.
+        Drawn by ``numpy.random.default_rng(seed)``. Nested: a smaller count gives a part of what a larger one gives,
+        so that two checks with budgets of their own speak of the same samples as far as both reach.
         """
         if count >= len(self):
             return np.arange(len(self), dtype=np.int64)
         rng = np.random.default_rng(seed)
-        classes, counts = np.unique(self.labels, return_counts=True)
-        quota = counts * (count / len(self))
-        share = np.floor(quota).astype(np.int64)
-        if count >= len(classes):
-            share = np.maximum(share, 1)
-        while share.sum() > count:
-            share[np.argmax(share - quota)] -= 1
-        while share.sum() < count:
-            share[np.argmax(quota - share)] += 1
-        picked = [
-            rng.choice(np.flatnonzero(self.labels == label), size=size, replace=False)
-            for label, size in zip(classes, share, strict=True)
-        ]
-        return np.sort(np.concatenate(picked)).astype(np.int64)
+        place = np.empty(len(self))
+        for label in np.unique(self.labels):
+            members = rng.permutation(np.flatnonzero(self.labels == label))
+            place[members] = np.arange(len(members)) / len(members)
+        order = np.lexsort((rng.permutation(len(self)), place))
+        return np.sort(order[:count]).astype(np.int64)

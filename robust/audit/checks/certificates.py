@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import Field, field_validator
 
+from attacks.balls import Norm
 from robust.audit.check import (
     Check,
     CheckSettings,
@@ -17,13 +18,14 @@ from robust.audit.check import (
     Results,
     Shard,
     blocks,
-    derive_seed,
 )
 from robust.audit.checks.sandwich import NAMES, Answers, contradictions, curve_plot, enclosures
+from robust.audit.radii import UNIT_EPSILONS, epsilon_grid
 from robust.errors import GraphError
 from robust.graph import Graph, trace
 from robust.record import Finding, Table
 from robust.statistics import wilson
+from robust.subjects.protocols import Classifier
 from verifiers import Effort, certify
 from verifiers.certify import ARITHMETIC
 
@@ -31,16 +33,16 @@ from verifiers.certify import ARITHMETIC
 class CertificatesSettings(CheckSettings):
     """Keys of ``[checks.certificates]``."""
 
-    linf_epsilons: tuple[float, ...] = Field(
-        default=(0.01, 0.03, 0.1), description="radii of L-inf balls, in input units; empty: do not ask"
+    linf_epsilons: tuple[float, ...] | None = Field(
+        default=None, description="radii of L-inf balls, in input units; default those of the attacks; []: do not ask"
     )
-    l2_epsilons: tuple[float, ...] = Field(
-        default=(0.1, 0.3), description="radii of L2 balls, in input units; empty: do not ask"
+    l2_epsilons: tuple[float, ...] | None = Field(
+        default=None, description="radii of L2 balls, in input units; default those of the attacks; []: do not ask"
     )
     methods: tuple[Literal["interval", "crown"], ...] = Field(
         default=("interval", "crown"), min_length=1, description="bound propagations to try"
     )
-    samples: int = Field(default=100, ge=1, description="at most so many evaluation samples")
+    samples: int = Field(default=200, ge=1, description="samples at most, the same as the attacks' as far as both go")
     shard_samples: int = Field(default=50, ge=1, description="samples per unit of work")
     rows: int = Field(
         default=512, ge=0, description="crown: at most so many neurons of a layer bounded anew for each sample"
@@ -49,15 +51,16 @@ class CertificatesSettings(CheckSettings):
 
     @field_validator("linf_epsilons", "l2_epsilons")
     @classmethod
-    def _radii(cls, values: tuple[float, ...]) -> tuple[float, ...]:
-        if not all(0 <= value < float("inf") for value in values):
+    def _radii(cls, values: tuple[float, ...] | None) -> tuple[float, ...] | None:
+        if values is not None and not all(0 <= value < float("inf") for value in values):
             raise ValueError(f"wanted finite radii of at least 0, got {values}")
-        return tuple(sorted(set(values)))
+        return values
 
-    @property
-    def grid(self) -> dict[str, tuple[float, ...]]:
+    def grid(self, classifier: Classifier) -> dict[Norm, tuple[float, ...]]:
         """Norm -> radii, norms without radii left out."""
-        return {norm: radii for norm, radii in (("linf", self.linf_epsilons), ("l2", self.l2_epsilons)) if radii}
+        wanted: dict[Norm, tuple[float, ...] | None] = {"linf": self.linf_epsilons, "l2": self.l2_epsilons}
+        grids = {norm: epsilon_grid(norm, radii, classifier) for norm, radii in wanted.items()}
+        return {norm: radii for norm, radii in grids.items() if radii}
 
 
 class Certificates(Check):
@@ -91,11 +94,10 @@ class Certificates(Check):
         Raises:
             NotAssessedError: a black box, an operator without a rule, or no radius to ask for.
         """
-        if not settings.grid:
+        if not settings.grid(context.classifier):
             raise NotAssessedError("no certificates were asked for: both lists of radii are empty")
         self._graph(context)
-        seed = derive_seed(context.seed, self.name, "samples")
-        chosen = context.data.stratified_indices(settings.samples, seed).tolist()
+        chosen = context.data.stratified_indices(settings.samples, context.seed).tolist()
         pieces = [tuple(chosen[i] for i in block) for block in blocks(len(chosen), settings.shard_samples)]
         return [
             Shard(
@@ -104,7 +106,7 @@ class Certificates(Check):
                 {"method": method, "norm": norm, "epsilon": epsilon, "rows": settings.rows},
                 piece,
             )
-            for norm, radii in settings.grid.items()
+            for norm, radii in settings.grid(context.classifier).items()
             for epsilon in radii
             for method in settings.methods
             for place, piece in enumerate(pieces)
@@ -137,9 +139,13 @@ class Certificates(Check):
         answers = Answers.collect(results, earlier.get("attacks", ()), len(context.data))
         right = np.asarray(context.predictions == context.data.labels)
         findings: list[Finding] = []
-        for norm, radii in settings.grid.items():
+        for norm, radii in settings.grid(context.classifier).items():
             pairs = [(epsilon, method) for epsilon in radii for method in settings.methods]
-            found = [self._certified(answers, method, norm, epsilon, settings) for epsilon, method in pairs]
+            middle = (radii[len(radii) // 2], settings.methods[-1])
+            found = [
+                self._certified(answers, method, norm, epsilon, settings, headline=(epsilon, method) == middle)
+                for epsilon, method in pairs
+            ]
             evidence = (curve_plot(answers, norm, right), self._table(answers, norm, radii, settings))
             found[0] = found[0].model_copy(update={"evidence": evidence})
             findings += found + enclosures(self.name, answers, norm, radii)
@@ -150,7 +156,8 @@ class Certificates(Check):
     def estimate(self, settings: CertificatesSettings, samples: int, classes: int) -> str:
         """Cost in words."""
         count = min(samples, settings.samples)
-        questions = count * sum(map(len, settings.grid.values()))
+        grids = ((settings.linf_epsilons, UNIT_EPSILONS["linf"]), (settings.l2_epsilons, UNIT_EPSILONS["l2"]))
+        questions = count * sum(len(default if wanted is None else wanted) for wanted, default in grids)
         return f"{questions:,} balls ({count} samples), each by {' and '.join(settings.methods)}"
 
     def _graph(self, context: Context) -> Graph:
@@ -174,7 +181,14 @@ class Certificates(Check):
         return self._graphs[classifier.digest]
 
     def _certified(
-        self, answers: Answers, method: str, norm: str, epsilon: float, settings: CertificatesSettings
+        self,
+        answers: Answers,
+        method: str,
+        norm: str,
+        epsilon: float,
+        settings: CertificatesSettings,
+        *,
+        headline: bool,
     ) -> Finding:
         certified = answers.certified(method, norm, epsilon)[answers.asked]
         count, total = int(certified.sum()), len(certified)
@@ -196,7 +210,7 @@ class Certificates(Check):
                 "arithmetic": ARITHMETIC,
                 "wrongly classified samples": "count as not certified",
             },
-            headline=method == settings.methods[-1] and epsilon == settings.grid[norm][-1],
+            headline=headline,
         )
 
     def _table(self, answers: Answers, norm: str, radii: tuple[float, ...], settings: CertificatesSettings) -> Table:

@@ -11,7 +11,8 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from robust.audit.check import NotAssessedError, Shard
-from robust.audit.checks.attacks import AttacksCheck, AttackSettings, epsilon_grid, robust_masks
+from robust.audit.checks.attacks import AttacksCheck, AttackSettings, robust_masks
+from robust.audit.radii import epsilon_grid
 from robust.record import CurvePlot, Finding, Images, Outcome, Table, Witness
 from robust.statistics import wilson
 from tests.audit.checks.contexts import context, dataset, findings, results

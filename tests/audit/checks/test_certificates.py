@@ -188,7 +188,8 @@ def test_settings_refuse_nonsense() -> None:
     for bad in ({"linf_epsilons": (-0.1,)}, {"l2_epsilons": (float("nan"),)}, {"methods": ()}, {"epsilon": 1}):
         with pytest.raises(ValidationError):
             CertificatesSettings.model_validate(bad)
-    assert CertificatesSettings(linf_epsilons=(0.3, 0.1, 0.1)).linf_epsilons == (0.1, 0.3)
+    given = CertificatesSettings(linf_epsilons=(0.3, 0.1, 0.1), l2_epsilons=())
+    assert given.grid(context(nn.Linear(1, 2)).classifier) == {"linf": (0.1, 0.3)}
 
 
 def test_what_is_said_is_said() -> None:
