@@ -90,7 +90,8 @@ def gate(checks: Sequence[CheckRecord]) -> GateResult:
                 open_ones.append(finding.id)
     findings = [finding for check in checks for finding in check.findings]
     judged = sum(f.outcome is Outcome.PASS and f.threshold is not None for f in findings)
-    verdict, status, sentence = _verdict(len(failures), len(undecided), judged)
+    silent = [check.title for check in checks if check.status == "completed" and not _is_judged(check)]
+    verdict, status, sentence = _verdict(len(failures), len(undecided), judged, silent)
     warned = sum(finding.id in warnings for finding in findings if finding.outcome is Outcome.FAIL)
     totals = Totals(
         passed=sum(f.outcome is Outcome.PASS for f in findings),
@@ -115,8 +116,12 @@ def gate(checks: Sequence[CheckRecord]) -> GateResult:
 _SEVERITY = {Outcome.PASS: 0, Outcome.INCONCLUSIVE: 1, Outcome.FAIL: 2}
 
 
+def _is_judged(check: CheckRecord) -> bool:
+    return any(finding.threshold is not None for finding in check.findings)
+
+
 def _verdict(
-    failures: int, undecided: int, judged: int
+    failures: int, undecided: int, judged: int, silent: Sequence[str]
 ) -> tuple[Literal["passed", "failed", "undecided", "not judged"], Literal[0, 1, 3], str]:
     if failures:
         more = f"; {undecided} more stayed undecided" if undecided else ""
@@ -135,7 +140,11 @@ def _verdict(
             "Everything was measured, but the plan sets no threshold, so nothing was judged. Set thresholds to get a "
             "verdict.",
         )
-    return "passed", 0, f"All {_count(judged, 'threshold')} of the plan were met, each by its whole interval."
+    met = "The one threshold of the plan was" if judged == 1 else f"All {judged} thresholds of the plan were"
+    sentence = f"{met} met by the whole interval."
+    if silent:
+        sentence += f" Measured without a threshold, so not judged: {', '.join(silent)}."
+    return "passed", 0, sentence
 
 
 def _judge_range(low: float, high: float, where: str, rule: ThresholdRule) -> tuple[Outcome, str]:

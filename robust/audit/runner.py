@@ -93,7 +93,7 @@ def run_audit(
         subjects=assembly.subjects,
         data=assembly.data,
         checks=checks,
-        not_assessed=_not_assessed(checks, skipped),
+        not_asked=_not_asked(checks, skipped),
         gate=gate(checks),
         started=started.isoformat(timespec="seconds"),
         finished=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -211,16 +211,9 @@ def shard_key(check: Check, shard: Shard, settings: CheckSettings, assembly: Ass
     return hashlib.sha256(json.dumps(ingredients, sort_keys=True).encode()).hexdigest()
 
 
-def _not_assessed(checks: tuple[CheckRecord, ...], skipped: list[Check]) -> tuple[str, ...]:
-    sentences = [f"{check.title}: {check.reason}." for check in checks if check.status != "completed"]
-    sentences += [f"{check.title}: switched off in the plan." for check in skipped]
-    for check in checks:
-        sentences += [
-            f"{check.title}: {finding.title}: {finding.reason}."
-            for finding in check.findings
-            if finding.outcome == "not assessed"
-        ]
-    return tuple(sentence.replace("..", ".") for sentence in sentences)
+def _not_asked(checks: tuple[CheckRecord, ...], skipped: list[Check]) -> tuple[str, ...]:
+    sentences = [f"{check.title}: {check.reason}." for check in checks if check.status == "not applicable"]
+    return (*sentences, *(f"{check.title}: switched off in the plan." for check in skipped))
 
 
 def _one_line(error: BaseException) -> str:

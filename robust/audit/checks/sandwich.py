@@ -15,6 +15,8 @@ from robust.statistics import wilson
 
 Mask = NDArray[np.bool_]
 NAMES = {"linf": "L-inf", "l2": "L2"}
+SANITY = "sanity"
+"""The attack check's control far outside the grid: no part of the sandwich."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,9 +44,9 @@ class Answers:
             everyone[list(shard.indices)] = True
         attacked: dict[tuple[str, str, float, bool], tuple[Mask, Mask]] = {}
         for shard, payload in attacks:
-            if "robust" not in payload:
-                continue
             p = shard.parameters
+            if "robust" not in payload or p["attack"] == SANITY:
+                continue
             name = (str(p["attack"]), str(p["norm"]), float(p["epsilon"]), bool(p.get("control", False)))
             asked, robust = attacked.setdefault(name, (np.zeros(samples, dtype=bool), np.zeros(samples, dtype=bool)))
             asked[list(shard.indices)] = True
@@ -87,7 +89,8 @@ def enclosures(check: str, answers: Answers, norm: str, radii: tuple[float, ...]
 
     Only samples that both sides were asked about count. Radii without an attack have no enclosure.
     """
-    findings = []
+    findings: list[Finding] = []
+    rows: list[tuple[float, int, int, int, int]] = []
     for epsilon in radii:
         both = answers.asked & answers.challenged(norm, epsilon)
         total = int(both.sum())
@@ -96,6 +99,7 @@ def enclosures(check: str, answers: Answers, norm: str, radii: tuple[float, ...]
         proved = int((answers.proved(norm, epsilon) & both).sum())
         standing = int((~answers.broken(norm, epsilon) & both).sum())
         low, high = wilson(proved, total).low, wilson(max(standing, proved), total).high
+        rows.append((epsilon, total, proved, standing - proved, total - standing))
         findings.append(
             Finding(
                 check=check,
@@ -107,20 +111,20 @@ def enclosures(check: str, answers: Answers, norm: str, radii: tuple[float, ...]
                 n=total,
                 better="higher",
                 protocol={"norm": norm, "epsilon": epsilon, "interval": "Wilson low of certified to high of attacked"},
-                evidence=(_shares(norm, epsilon, total, proved, standing),),
             )
         )
+    if findings:
+        findings[0] = findings[0].model_copy(update={"evidence": (_known(norm, rows),)})
     return findings
 
 
-def _shares(norm: str, epsilon: float, total: int, proved: int, standing: int) -> Table:
-    rows = (
-        ("proved to stay right", proved, proved / total),
-        ("undecided: neither proved nor broken", max(0, standing - proved), max(0, standing - proved) / total),
-        ("broken by an attack, or wrong from the start", total - standing, (total - standing) / total),
-    )
+def _known(norm: str, rows: list[tuple[float, int, int, int, int]]) -> Table:
+    """What is known of how many samples, a row per radius."""
     return Table(
-        title=f"What is known within {NAMES.get(norm, norm)} {epsilon:g}", columns=("", "samples", "share"), rows=rows
+        title=f"What is known within {NAMES.get(norm, norm)} balls",
+        columns=("epsilon", "samples", "proved to stay right", "undecided", "broken, or wrong from the start"),
+        rows=tuple(rows),
+        caption="Undecided: neither proved nor broken.",
     )
 
 
