@@ -17,9 +17,9 @@ from robust.statistics import wilson
 if TYPE_CHECKING:
     from robust.audit.checks.attacks import Key, Mask
 
-LABELS = {"pgd": "PGD", "fgsm": "FGSM", "noise": "uniform noise (control)", "all": "all attacks, worst"}
+LABELS = {"pgd": "PGD", "fgsm": "FGSM", "noise": "uniform noise", "all": "all attacks, worst"}
 NORM_NAMES = {"linf": "L-inf", "l2": "L2"}
-ROLES: dict[str, Literal["main", "control", "attack"]] = {"all": "attack", "noise": "control"}
+ROLES: dict[str, Literal["attack", "control"]] = {"noise": "control"}
 FEATURES_SHOWN = 3
 
 
@@ -37,7 +37,7 @@ def accuracy_plot(
                 x=(0.0, *grid),
                 y=tuple(right / n for right, n in counts),
                 band=Band(low=tuple(b.low for b in bands), high=tuple(b.high for b in bands)),
-                role=ROLES.get(name, "main"),
+                role=ROLES.get(name, "attack"),
             )
         )
     return CurvePlot(
