@@ -45,8 +45,8 @@ def describe(resolved: ResolvedPlan) -> list[str]:
         "",
         *(f"{check.name:<14} {_one(check, resolved, assembly, pace)}" for check in CHECKS),
         "",
-        f"Measured here: {_time(pace.forward)} a sample forward, {_time(pace.gradient)} with its gradient. What is done "
-        "around the passes comes on top, and is most of it where the network is small.",
+        f"Measured here: {_time(pace.forward)} a sample forward, {_time(pace.gradient)} with its gradient. What is "
+        "done around the passes comes on top, and is most of it where the network is small.",
     ]
     return lines
 

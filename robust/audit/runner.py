@@ -37,7 +37,7 @@ from robust.audit.plan_layers import ResolvedPlan
 from robust.audit.run_directory import keep_file
 from robust.audit.store import ShardStore
 from robust.errors import RecordError, RobustError
-from robust.record import AuditRecord, CheckRecord, Finding, GateLevel
+from robust.record import AuditRecord, CheckRecord, Finding, GateLevel, Outcome
 
 RECORD_NAME = "record.json"
 
@@ -238,15 +238,15 @@ def shard_key(check: Check, shard: Shard, settings: CheckSettings, assembly: Ass
 
 
 def _not_assessed(checks: tuple[CheckRecord, ...], skipped: list[Check]) -> tuple[str, ...]:
-    sentences = [f"{check.title}: {check.reason}." for check in checks if check.status != "completed"]
-    sentences += [f"{check.title}: switched off in the plan." for check in skipped]
-    for check in checks:
-        sentences += [
-            f"{check.title}: {finding.title}: {finding.reason}."
-            for finding in check.findings
-            if finding.outcome == "not assessed"
-        ]
-    return tuple(sentence.replace("..", ".") for sentence in sentences)
+    said = [(check.title, check.reason) for check in checks if check.status != "completed"]
+    said += [(check.title, "switched off in the plan") for check in skipped]
+    said += [
+        (f"{check.title}: {finding.title}", finding.reason)
+        for check in checks
+        for finding in check.findings
+        if finding.outcome is Outcome.NOT_ASSESSED
+    ]
+    return tuple(f"{what}: {why.rstrip('.')}." for what, why in said)
 
 
 def _what_went_wrong(error: BaseException) -> str:
