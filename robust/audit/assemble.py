@@ -90,7 +90,7 @@ def _assemble(plan: Plan, given: Given, device: torch.device) -> Assembly:
         reference = _load(plan.reference, plan.data)
     classifier, assumed = given.classifier, _NOTHING_ASSUMED
     if classifier is None:
-        classifier, assumed = _classifier(plan.model, loaded, reference, device)
+        classifier, assumed = _classifier(plan.model, loaded, reference, plan.device)
     everything = _fit(loaded, plan.data, classifier)
     used = _limited(everything, plan.data.limit, plan.seed)
     predictions = accept(classifier, used)
@@ -174,26 +174,44 @@ def _load(plan: DataPlan, fallback: DataPlan | None = None) -> Dataset:
     )
 
 
-def _classifier(
-    plan: ModelPlan, data: Dataset, reference: Dataset | None, device: torch.device
-) -> tuple[Classifier, tuple[str, ...]]:
-    """The classifier in the units of the audit, and what was assumed about its input box."""
-    box, per_column, notes = _input_box(plan, data, reference)
-    shape = plan.input_shape or (None if plan.source.endswith(".onnx") else _picture_shape(data.sample_shape))
-    classifier = load_classifier(
+def load_subject(
+    plan: ModelPlan, device: str, box: tuple[Numbers, Numbers] | None = None, shape: tuple[int, ...] | None = None
+) -> Classifier:
+    """The classifier that a plan's section names, in its own units, without data.
+
+    Args:
+        plan: the section.
+        device: as in the plan.
+        box: the input box, where the section declares none; else [0, 1].
+        shape: of one sample, where the section declares none and no file says it.
+
+    Raises:
+        SubjectError: it cannot be used.
+        InstallationError: no such device.
+    """
+    return load_classifier(
         plan.source,
         weights=plan.weights,
         trust=plan.trust,
         name=plan.name,
-        input_shape=shape,
-        input_box=box,
+        input_shape=plan.input_shape or shape,
+        input_box=plan.input_box or box or (0.0, 1.0),
         mean=plan.mean,
         std=plan.std,
         channel_order=plan.channel_order,
         output=plan.output,
         class_names=plan.classes,
-        device=device,
+        device=_device(device),
     )
+
+
+def _classifier(
+    plan: ModelPlan, data: Dataset, reference: Dataset | None, device: str
+) -> tuple[Classifier, tuple[str, ...]]:
+    """The classifier in the units of the audit, and what was assumed about its input box."""
+    box, per_column, notes = _input_box(plan, data, reference)
+    shape = None if plan.source.endswith(".onnx") else _picture_shape(data.sample_shape)
+    classifier = load_subject(plan, device, box, shape)
     return (RangeScaled(classifier) if per_column else classifier), notes
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from robust.cli.interrupts import silence_output
 
 FORMATS = ("html", "json", "junit", "markdown")
 
@@ -31,4 +34,8 @@ def report(
     path = record / "record.json" if record.is_dir() else record
     loaded = AuditRecord.read(path)
     paths = write_reports(loaded, output or path.parent, wanted)
-    render_console(loaded, written=paths)
+    try:
+        render_console(loaded, written=paths)
+        sys.stdout.flush()
+    except (BrokenPipeError, SystemExit):  # rich exits where nobody reads; the files are written
+        silence_output()
