@@ -42,12 +42,7 @@ class ResolvedPlan:
 
     def origin(self, key: str) -> str:
         """Where the value of a dotted key came from."""
-        parts = key.split(".")
-        for end in range(len(parts), 0, -1):
-            found = self.origins.get(".".join(parts[:end]))
-            if found is not None:
-                return found
-        return "default"
+        return _origin(self.origins, key) or "default"
 
     def asked_for(self, check: str) -> bool:
         """Whether somebody set a key of the check, instead of getting it by default. An empty section asks nothing."""
@@ -222,8 +217,7 @@ def _explain(errors: list[ErrorDetails], origins: Mapping[str, str], file: Path 
     hint = None
     for error in errors:
         key = ".".join(str(part) for part in error["loc"])
-        origin = next((o for k, o in origins.items() if key == k or key.startswith(f"{k}.")), None)
-        origin = origin or next((o for k, o in origins.items() if k.startswith(f"{key}.")), "the plan")
+        origin = _origin(origins, key) or next((o for k, o in origins.items() if k.startswith(f"{key}.")), "the plan")
         if error["type"] == "extra_forbidden":
             known = _known_keys(error["loc"][:-1])
             near = difflib.get_close_matches(str(error["loc"][-1]), known, n=1, cutoff=0.5)
@@ -233,6 +227,13 @@ def _explain(errors: list[ErrorDetails], origins: Mapping[str, str], file: Path 
             lines.append(f"{key} ({origin}): {error['msg']}, got {error['input']!r}")
     where = f"in {file}" if file is not None else "in the settings"
     return PlanError(f"the plan is not valid, {where}:\n    " + "\n    ".join(lines), hint=hint)
+
+
+def _origin(origins: Mapping[str, str], key: str) -> str | None:
+    """Of the key itself, else of the nearest table around it."""
+    parts = key.split(".")
+    tables = (".".join(parts[:end]) for end in range(len(parts), 0, -1))
+    return next((origins[table] for table in tables if table in origins), None)
 
 
 def _known_keys(location: tuple[int | str, ...]) -> list[str]:

@@ -42,7 +42,7 @@ OPTIONAL = {
 def doctor(
     model: Annotated[
         str | None,
-        typer.Argument(metavar="[MODEL]", help="Also say what may be asked of this model.", show_default=False),
+        typer.Argument(metavar="MODEL", help="Also say what may be asked of this model.", show_default=False),
     ] = None,
     data: Data = None,
     weights: Weights = None,

@@ -14,7 +14,7 @@ FORMATS = ("html", "json", "junit", "markdown")
 
 
 def report(
-    record: Annotated[Path, typer.Argument(help="record.json, or the run directory that holds it.")],
+    record: Annotated[Path, typer.Argument(metavar="RECORD", help="record.json, or the run directory that holds it.")],
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Folder to write to. Default: where the record is.")
     ] = None,

@@ -140,6 +140,13 @@ def test_an_empty_section_takes_nothing_back_and_is_still_checked(tmp_path: Path
         resolve_plan(path, environment={})
 
 
+def test_the_origin_in_a_message_is_the_values_not_the_sections(tmp_path: Path) -> None:
+    path = tmp_path / "robust.toml"
+    path.write_text("[checks.accuracy]\n", encoding="utf-8")
+    with pytest.raises(PlanError, match=r"resamples \(command line\)"):
+        resolve_plan(path, environment={}, overrides={"checks.accuracy.resamples": "x"})
+
+
 def test_a_column_may_have_a_dot(tmp_path: Path) -> None:
     path = tmp_path / "robust.toml"
     path.write_text('[data]\ngroups = ["age.years"]\nbins = { "age.years" = 3 }\n', encoding="utf-8")

@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 DIGITS = ROOT / "examples" / "digits"
 MODEL, DATA = str(DIGITS / "classifier.onnx"), str(DIGITS / "test.npz")
 SUBJECT = ("--model", MODEL, "--data", DATA)
-FAST = ("--only", "accuracy", "--set", "checks.accuracy.resamples=50", "--set", "data.limit=100")
+FAST = ("--only", "accuracy", "--set", "checks.accuracy.resamples=100", "--set", "data.limit=100")
 """One quick check of a few samples."""
 
 

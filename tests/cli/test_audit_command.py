@@ -92,7 +92,7 @@ BAD = {
     "unknown key": (unknown_key, "did you mean 'seed'"),
     "unknown option": (lambda _: ["--sead", "3"], "--seed"),
     "two plans": (lambda _: ["a.toml", "b.toml"], "b.toml"),
-    "no number": (lambda _: [*SUBJECT, "--seed", "many"], "many"),
+    "no number": (lambda _: [*SUBJECT, "--seed", "many"], "--seed"),
     "no assignment": (lambda _: [*SUBJECT, "--set", "seed"], "KEY=VALUE"),
     "unknown setting": (lambda _: [*SUBJECT, "--set", "checks.attacks.stepps=3"], "did you mean 'steps'"),
     "unknown check": (lambda _: [*SUBJECT, "--only", "acuracy"], "accuracy"),
@@ -101,7 +101,7 @@ BAD = {
     "truncated model": (truncated, "m.onnx"),
     "no factory": (lambda _: ["--model", "nopackage.x:y", "--data", DATA], "nopackage"),
     "no data file": (lambda _: ["--model", MODEL, "--data", "no.npz"], "no.npz"),
-    "no such built-in": (lambda _: ["--model", MODEL, "--data", "builtin:digit"], "builtin"),
+    "no such built-in": (lambda _: ["--model", MODEL, "--data", "builtin:digit"], "built-in"),
     "wrong labels": (wrong_labels, "guessing"),
     "no device": (lambda _: [*SUBJECT, "--device", "warp:1"], "warp"),
     "no room": (taken_output, "taken"),
@@ -178,7 +178,7 @@ def test_two_places_one_record(robust: Robust, monkeypatch: pytest.MonkeyPatch) 
         shutil.copy(DATA, folder / "test.npz")
         monkeypatch.chdir(folder)
         arguments = ("--model", "model.onnx", "--data", "test.npz", "--only", "accuracy,attacks", *small)
-        assert robust("audit", *arguments, "--set", "checks.accuracy.resamples=50").status == 0
+        assert robust("audit", *arguments, "--set", "checks.accuracy.resamples=100").status == 0
         run = folder / "audit-runs" / "latest"
         documents.append(json.loads((run / "record.json").read_text(encoding="utf-8")))
         witnesses.append({path.name: path.read_bytes() for path in (run / "witnesses").iterdir()})

@@ -24,12 +24,12 @@ def descriptions(model: type[BaseModel]) -> list[str]:
 
 
 def test_the_plan_means_what_the_options_meant(robust: Robust) -> None:
-    result = robust("init", *SUBJECT, "--group", "source=3")
+    result = robust("init", *SUBJECT, "--labels", "labels")
     assert result.status == 0, result.err
     assert "robust audit" in result.out
     path = robust.folder / "robust.toml"
     written = dict(flatten_plan(resolve_plan(path, environment={}).plan))
-    overrides = {"model.source": MODEL, "data.source": SUBJECT[3], "data.groups": ["source=3"]}
+    overrides = {"model.source": MODEL, "data.source": SUBJECT[3], "data.labels": "labels"}
     given = dict(flatten_plan(resolve_plan(None, environment={}, overrides=overrides).plan))
     different = {key for key in given if written[key] != given[key]}
     for key in ("model.source", "data.source"):
