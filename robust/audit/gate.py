@@ -89,8 +89,9 @@ def gate(checks: Sequence[CheckRecord]) -> GateResult:
             ):
                 open_ones.append(finding.id)
     findings = [finding for check in checks for finding in check.findings]
-    judged = sum(f.outcome is Outcome.PASS and f.threshold is not None for f in findings)
-    verdict, status, sentence = _verdict(len(failures), len(undecided), judged)
+    heard = [f for check in checks if check.level is not GateLevel.OFF for f in check.findings]
+    judged = sum(f.outcome is Outcome.PASS and f.threshold is not None for f in heard)
+    verdict, status, sentence = _verdict(len(failures), len(undecided), judged, len(warnings))
     warned = sum(finding.id in warnings for finding in findings if finding.outcome is Outcome.FAIL)
     totals = Totals(
         passed=sum(f.outcome is Outcome.PASS for f in findings),
@@ -116,7 +117,7 @@ _SEVERITY = {Outcome.PASS: 0, Outcome.INCONCLUSIVE: 1, Outcome.FAIL: 2}
 
 
 def _verdict(
-    failures: int, undecided: int, judged: int
+    failures: int, undecided: int, judged: int, warnings: int
 ) -> tuple[Literal["passed", "failed", "undecided", "not judged"], Literal[0, 1, 3], str]:
     if failures:
         more = f"; {undecided} more stayed undecided" if undecided else ""
@@ -128,13 +129,18 @@ def _verdict(
             f"Nothing failed, but {_count(undecided, 'thing')} that the plan asked for stayed undecided. "
             "Undecided is not safe.",
         )
+    warned = f"{_count(warnings, 'thing')} at level warn did not pass."
     if not judged:
+        if warnings:
+            return "not judged", 0, f"No threshold was met that could decide, and {warned}"
         return (
             "not judged",
             0,
             "Everything was measured, but the plan sets no threshold, so nothing was judged. Set thresholds to get a "
             "verdict.",
         )
+    if warnings:
+        return "passed", 0, f"{_count(judged, 'threshold')} met, each by its whole interval, but {warned}"
     return "passed", 0, f"All {_count(judged, 'threshold')} of the plan were met, each by its whole interval."
 
 
