@@ -145,6 +145,21 @@ def test_a_check_that_was_asked_for_and_did_not_complete_is_undecided(status: st
     assert gate([check_record(status=status)]).exit_status == exit_status
 
 
+@pytest.mark.parametrize("outcome", [Outcome.FAIL, Outcome.INCONCLUSIVE])
+def test_all_thresholds_met_is_not_said_when_a_warning_was_not(outcome: Outcome) -> None:
+    met = apply_thresholds("c", [finding(0.8, 0.9)], CheckSettings(thresholds=(AT_LEAST_HALF,)))
+    missed = finding(0.1, 0.2, outcome=outcome, reason="r", parameters={"epsilon": 0.1})
+    result = gate([check_record(*met), check_record(missed, level=GateLevel.WARN)])
+    assert (result.verdict, result.exit_status) == ("passed", 0)
+    assert "All" not in result.sentence
+    assert "1 thing at level warn did not pass" in result.sentence
+
+
+def test_a_threshold_of_a_check_that_is_off_gives_no_verdict() -> None:
+    met = apply_thresholds("c", [finding(0.8, 0.9)], CheckSettings(thresholds=(AT_LEAST_HALF,), gate="off"))
+    assert gate([check_record(*met, level=GateLevel.OFF)]).verdict == "not judged"
+
+
 def test_failure_outranks_undecided() -> None:
     failed = finding(0.1, 0.2, outcome=Outcome.FAIL, reason="r")
     open_one = finding(0.1, 0.9, outcome=Outcome.INCONCLUSIVE, reason="r")
