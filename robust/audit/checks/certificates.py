@@ -170,7 +170,9 @@ class Certificates(Check):
                     hint="give the model as ONNX, torch module or exported program",
                 )
             try:
-                self._graphs[classifier.digest] = trace(module, classifier.input_shape, device=classifier.device)
+                self._graphs[classifier.digest] = trace(
+                    module, classifier.input_shape, device=classifier.device, box=classifier.input_box
+                )
             except GraphError as error:
                 raise NotAssessedError(
                     f"the network cannot be read as an operation graph: {error.message}",
