@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from robust.errors import LabelError
+from robust.errors import LabelError, PropertyError
 from robust.graph import Graph
 from robust.properties import Box
 from verifiers.network import Network
