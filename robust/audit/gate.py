@@ -48,7 +48,10 @@ def matches_rule(finding: Finding, rule: ThresholdRule) -> bool:
 
 
 def judge(finding: Finding, rule: ThresholdRule, level: GateLevel) -> Finding:
-    """One finding against one threshold. A finding that was not assessed stays so."""
+    """One finding against one threshold. A finding that was not assessed stays so.
+
+    Of several thresholds on one finding, the one with the worst outcome is kept, with its reason.
+    """
     threshold = Threshold(minimum=rule.minimum, maximum=rule.maximum, level=level)
     if finding.outcome is Outcome.NOT_ASSESSED:
         return finding.model_copy(update={"threshold": threshold})
@@ -61,8 +64,8 @@ def judge(finding: Finding, rule: ThresholdRule, level: GateLevel) -> Finding:
         outcome, reason = Outcome.INCONCLUSIVE, "it has neither a value nor an interval to judge"
         return finding.model_copy(update={"threshold": threshold, "outcome": outcome, "reason": reason})
     outcome, reason = _judge_range(low, high, where, rule)
-    if finding.threshold is not None and finding.outcome in _SEVERITY:
-        outcome, reason = max((outcome, reason), (finding.outcome, finding.reason), key=lambda o: _SEVERITY[o[0]])
+    if finding.threshold is not None and _SEVERITY.get(finding.outcome, -1) > _SEVERITY[outcome]:
+        return finding
     return finding.model_copy(update={"threshold": threshold, "outcome": outcome, "reason": reason})
 
 
@@ -89,9 +92,14 @@ def gate(checks: Sequence[CheckRecord]) -> GateResult:
             ):
                 open_ones.append(finding.id)
     findings = [finding for check in checks for finding in check.findings]
-    judged = sum(f.outcome is Outcome.PASS and f.threshold is not None for f in findings)
+    met = sum(
+        finding.outcome is Outcome.PASS and finding.threshold is not None
+        for check in checks
+        if check.level is not GateLevel.OFF
+        for finding in check.findings
+    )
     silent = [check.title for check in checks if check.status == "completed" and not _is_judged(check)]
-    verdict, status, sentence = _verdict(len(failures), len(undecided), judged, silent)
+    verdict, status, sentence = _verdict(len(failures), len(undecided), len(warnings), met, silent)
     warned = sum(finding.id in warnings for finding in findings if finding.outcome is Outcome.FAIL)
     totals = Totals(
         passed=sum(f.outcome is Outcome.PASS for f in findings),
@@ -121,7 +129,7 @@ def _is_judged(check: CheckRecord) -> bool:
 
 
 def _verdict(
-    failures: int, undecided: int, judged: int, silent: Sequence[str]
+    failures: int, undecided: int, warnings: int, met: int, silent: Sequence[str]
 ) -> tuple[Literal["passed", "failed", "undecided", "not judged"], Literal[0, 1, 3], str]:
     if failures:
         more = f"; {undecided} more stayed undecided" if undecided else ""
@@ -133,18 +141,17 @@ def _verdict(
             f"Nothing failed, but {_count(undecided, 'thing')} that the plan asked for stayed undecided. "
             "Undecided is not safe.",
         )
-    if not judged:
+    warned = f" {_count(warnings, 'thing')} at level warn failed or stayed open." if warnings else ""
+    if not met:
         return (
             "not judged",
             0,
-            "Everything was measured, but the plan sets no threshold, so nothing was judged. Set thresholds to get a "
-            "verdict.",
+            "Everything was measured, but the plan sets no threshold that decides, so nothing was judged. "
+            f"Set thresholds to get a verdict.{warned}",
         )
-    met = "The one threshold of the plan was" if judged == 1 else f"All {judged} thresholds of the plan were"
-    sentence = f"{met} met by the whole interval."
-    if silent:
-        sentence += f" Measured without a threshold, so not judged: {', '.join(silent)}."
-    return "passed", 0, sentence
+    those = f"{'' if warnings else 'All '}{_count(met, 'threshold')} of the plan {'was' if met == 1 else 'were'}"
+    unjudged = f" Measured without a threshold, so not judged: {', '.join(silent)}." if silent else ""
+    return "passed", 0, f"{those} met, each by its whole interval.{warned}{unjudged}"
 
 
 def _judge_range(low: float, high: float, where: str, rule: ThresholdRule) -> tuple[Outcome, str]:

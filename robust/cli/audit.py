@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from robust.cli.interrupts import silence_output
 from robust.cli.options import (
     Assignments,
     Data,
@@ -30,8 +31,6 @@ from robust.cli.options import (
 
 if TYPE_CHECKING:
     from robust.audit.plan_layers import ResolvedPlan
-
-EXIT_INTERRUPTED = 130
 
 
 def audit(
@@ -59,7 +58,7 @@ def audit(
     """Audit a trained model and write a safety report.
 
     Exit status: 0 passed (or nothing to judge), 1 a threshold or control failed, 2 the audit could not run,
-    3 finished but something asked for stayed undecided, 130 interrupted (the same command continues).
+    3 finished but something asked for stayed undecided, 130 interrupted (143 terminated): the same command continues.
     """
     named = {
         "model.source": model,
@@ -88,15 +87,15 @@ def _run(resolved: ResolvedPlan, quiet: bool) -> int:
     from robust.audit.runner import run_audit
     from robust.cli.progress import watcher
 
-    try:
-        with watcher(quiet) as watch:
-            record = run_audit(resolved, command=_reproduce(), watch=watch)
-    except KeyboardInterrupt:
-        typer.echo("interrupted: finished work is kept; the same command continues where it stopped", err=True)
-        raise typer.Exit(EXIT_INTERRUPTED) from None
+    with watcher(quiet) as watch:
+        record = run_audit(resolved, command=_reproduce(), watch=watch)
     directory = Path(resolved.plan.output)
     paths = write_reports(record, directory, resolved.plan.formats)
-    render_console(record, written=paths)
+    try:
+        render_console(record, written=paths)
+        sys.stdout.flush()
+    except (BrokenPipeError, SystemExit):  # rich exits where nobody reads; the status is the audit's all the same
+        silence_output()
     return record.gate.exit_status
 
 

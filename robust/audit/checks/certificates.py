@@ -20,6 +20,7 @@ from robust.audit.check import (
     blocks,
 )
 from robust.audit.checks.certificate_budget import Share, fitted, left_out
+from robust.audit.checks.certificate_controls import TOLERANCE, agreement, try_balls
 from robust.audit.checks.sandwich import Answers, contradictions, curve_plot, enclosures
 from robust.audit.radii import UNIT_EPSILONS, epsilon_grid
 from robust.errors import GraphError
@@ -86,11 +87,13 @@ class Certificates(Check):
         "A sample without a certificate is undecided, not broken: these bounds are incomplete and fall short on "
         "networks that were not trained for them.",
         "The proof speaks of the network as an operation graph in real numbers, computed in float64 with a margin "
-        "against rounding; rounding errors are not bounded formally, nor is the runtime that executes the model.",
+        "against rounding; rounding errors are not bounded formally, nor is the runtime that executes the model. A "
+        "proof must also exceed twice the largest difference to that runtime that was seen in the same balls.",
         "The proof speaks of these samples and these balls, and says nothing about rotations, occlusions or other "
         "inputs.",
     )
     Settings: ClassVar[type[CheckSettings]] = CertificatesSettings
+    version: ClassVar[int] = 2
 
     def __init__(self) -> None:
         self._graphs: dict[str, Graph] = {}
@@ -120,20 +123,35 @@ class Certificates(Check):
         ]
 
     def run(self, shard: Shard, settings: CertificatesSettings, context: Context) -> Payload:
-        """``certified``: bool per sample: the answer is right and proved to stay right."""
-        parameters = shard.parameters
+        """``certified``: bool per sample: the answer is right and proved to stay right.
+
+        ``tried``: bool per sample: the deployed model was right at a few points of the ball. ``gap``, ``scale``,
+        ``points``: see ``certificate_controls.Trial``.
+        """
+        parameters, graph = shard.parameters, self._graph(context)
+        samples, labels = context.samples(shard.indices), context.labels(shard.indices)
+        generator = context.torch_generator(self.name, shard.name)
+        epsilon, norm = parameters["epsilon"], parameters["norm"]
+        trial = try_balls(graph, context.classifier, samples, labels, epsilon, norm, generator)
         certified = certify(
-            self._graph(context),
-            context.samples(shard.indices),
-            context.labels(shard.indices),
-            [parameters["epsilon"]],
-            norm=parameters["norm"],
+            graph,
+            samples,
+            labels,
+            [epsilon],
+            norm=norm,
             box=context.classifier.input_box,
             method=parameters["method"],
             effort=Effort(rows=parameters["rows"], bytes=settings.memory_mib * 2**20),
+            slack=2 * trial.gap,
         )
         right = context.predictions[list(shard.indices)] == context.data.labels[list(shard.indices)]
-        return {"certified": np.asarray(certified[0].cpu().numpy() & right)}
+        return {
+            "certified": np.asarray(certified[0].cpu().numpy() & right),
+            "tried": np.asarray(~trial.broken.cpu().numpy()),
+            "gap": trial.gap,
+            "scale": trial.scale,
+            "points": trial.points,
+        }
 
     def conclude(
         self,
@@ -158,9 +176,8 @@ class Certificates(Check):
             found[0] = found[0].model_copy(update={"evidence": evidence})
             findings += found + enclosures(self.name, answers, norm, radii)
         findings += left_out(self.name, wanted, share, settings.budget)
-        if answers.attacked:
-            findings.append(contradictions(self.name, answers))
-        return findings
+        tolerance = float(getattr(context.classifier, "agreement_tolerance", TOLERANCE))
+        return [*findings, contradictions(self.name, answers), agreement(self.name, results, tolerance)]
 
     def estimate(self, settings: CertificatesSettings, samples: int, classes: int) -> str:
         """Cost in words."""
@@ -185,7 +202,9 @@ class Certificates(Check):
                     hint="give the model as ONNX, torch module or exported program",
                 )
             try:
-                self._graphs[classifier.digest] = trace(module, classifier.input_shape, device=classifier.device)
+                self._graphs[classifier.digest] = trace(
+                    module, classifier.input_shape, device=classifier.device, box=classifier.input_box
+                )
             except GraphError as error:
                 raise NotAssessedError(
                     f"the network cannot be read as an operation graph: {error.message}",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -27,18 +27,23 @@ class Answers:
         asked: samples that certificates were asked for.
         proofs: (method, norm, epsilon) -> certified; closed: certified further out is certified here.
         attacked: (attack, norm, epsilon, control) -> (asked, robust).
+        tried: (norm, epsilon) -> right at the points that the certificates' own control drew from the balls.
     """
 
     asked: Mask
     proofs: Mapping[tuple[str, Norm, float], Mask]
     attacked: Mapping[tuple[str, Norm, float, bool], tuple[Mask, Mask]]
+    tried: Mapping[tuple[Norm, float], Mask] = field(default_factory=dict)
 
     @classmethod
     def collect(cls, certificates: Results, attacks: Results, samples: int) -> Answers:
         """From the payloads of both checks."""
         everyone = np.zeros(samples, dtype=bool)
         proofs: dict[tuple[str, Norm, float], Mask] = {}
+        tried: dict[tuple[Norm, float], Mask] = {}
         for shard, payload in certificates:
+            ball = (shard.parameters["norm"], float(shard.parameters["epsilon"]))
+            tried.setdefault(ball, np.ones(samples, dtype=bool))[list(shard.indices)] &= payload.get("tried", True)
             key = (shard.parameters["method"], shard.parameters["norm"], float(shard.parameters["epsilon"]))
             proofs.setdefault(key, np.zeros(samples, dtype=bool))[list(shard.indices)] = payload["certified"]
             everyone[list(shard.indices)] = True
@@ -51,7 +56,7 @@ class Answers:
             asked, robust = attacked.setdefault(name, (np.zeros(samples, dtype=bool), np.zeros(samples, dtype=bool)))
             asked[list(shard.indices)] = True
             robust[list(shard.indices)] = payload["robust"]
-        return cls(everyone, _closed(proofs), attacked)
+        return cls(everyone, _closed(proofs), attacked, tried)
 
     def certified(self, method: str, norm: Norm, epsilon: float) -> Mask:
         """Certified at this radius by one method."""
@@ -65,6 +70,15 @@ class Answers:
         """Not right within this radius under some attack (a control too: what noise breaks is broken)."""
         answers = [pair for (_, n, e, _), pair in self.attacked.items() if n == norm and e <= epsilon]
         return self._any([asked & ~robust for asked, robust in answers])
+
+    def missed(self, norm: Norm, epsilon: float) -> Mask:
+        """Not right at a point that the certificates' own control drew within this radius."""
+        return self._any([~mask for (n, e), mask in self.tried.items() if n == norm and e <= epsilon])
+
+    def drawn(self, norm: Norm, epsilon: float) -> Mask:
+        """Points of the ball were drawn and replayed."""
+        known = any(n == norm and e <= epsilon for n, e in self.tried)
+        return self.asked & known
 
     def challenged(self, norm: Norm, epsilon: float) -> Mask:
         """An attack that is no control was run on it within this radius."""
@@ -129,19 +143,22 @@ def _known(norm: Norm, rows: list[tuple[float, int, int, int, int]]) -> Table:
 
 
 def contradictions(check: str, answers: Answers) -> Finding:
-    """The control: no sample is certified and yet broken by an attack within the same or a smaller radius."""
+    """The control: no sample is certified and yet broken within the same or a smaller radius.
+
+    By an attack, or at one of the points that the certificates' own control drew from the ball.
+    """
     found: list[tuple[str, float, int]] = []
     compared = np.zeros_like(answers.asked)
     for norm, epsilon in sorted({(n, e) for _, n, e in answers.proofs}):
         proved = answers.proved(norm, epsilon)
-        bad = proved & answers.broken(norm, epsilon)
-        compared |= proved & answers.challenged(norm, epsilon)
+        bad = proved & (answers.broken(norm, epsilon) | answers.missed(norm, epsilon))
+        compared |= proved & (answers.challenged(norm, epsilon) | answers.drawn(norm, epsilon))
         found += [(norm, epsilon, int(index)) for index in np.flatnonzero(bad)]
     count = len({(norm, index) for norm, _, index in found})
     return Finding(
         check=check,
         metric="contradictions",
-        title="Samples that are certified and yet broken by an attack",
+        title="Samples that are certified and yet broken, by an attack or at a drawn point",
         value=float(count),
         unit="samples",
         n=int(compared.sum()),
@@ -151,7 +168,7 @@ def contradictions(check: str, answers: Answers) -> Finding:
         reason=(
             f"{count} certified samples were broken within their certified radius: a bound or an attack is unsound"
             if count
-            else "no certified sample was broken by any attack within its certified radius"
+            else "no certified sample was broken within its certified radius, by any attack or at any drawn point"
         ),
         evidence=(Table(title="Contradictions", columns=("norm", "epsilon", "sample"), rows=tuple(found[:50])),)
         if found
