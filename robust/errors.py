@@ -11,6 +11,7 @@
     │   ├── UntrustedModelError       loading it could run code and nobody said that it may
     │   ├── ModelShapeError           input or output shape is not what the data or the plan says
     │   ├── NonFiniteError            NaN or infinite weights or outputs
+    │   ├── InputBoxError             the input box that was assumed is not the model's
     │   ├── ChanceAccuracyError       no better than guessing: wrong preprocessing, labels or weights
     │   └── DisagreementError         two runtimes of the same model give different answers
     ├── DataError                     the samples, labels or groups
@@ -98,6 +99,10 @@ class ModelShapeError(SubjectError):
 
 class NonFiniteError(SubjectError):
     """The model has NaN or infinite weights, or answers with them."""
+
+
+class InputBoxError(SubjectError):
+    """No input box was declared, and the one that was assumed is not the model's."""
 
 
 class ChanceAccuracyError(SubjectError):

@@ -16,7 +16,17 @@ from robust.audit.plan import DataPlan, GeneratorPlan, ModelPlan, Numbers, Plan
 from robust.data import Dataset, fit_shape, fit_to_box, load_data, load_samples, match_labels
 from robust.errors import InstallationError, PlanError, SubjectError
 from robust.record import DataRecord, SubjectRecord
-from robust.subjects import Classifier, Generator, RangeScaled, accept, box_in_words, load_classifier, load_generator
+from robust.subjects import (
+    Classifier,
+    Generator,
+    RangeScaled,
+    accept,
+    accept_generator,
+    box_in_words,
+    check_assumed_box,
+    load_classifier,
+    load_generator,
+)
 from robust.subjects.range_scaled import column_ranges
 
 VERSIONS_OF = ("torch", "numpy", "scipy", "scikit-learn", "onnx", "onnxruntime", "foolbox", "z3-solver", "pydantic")
@@ -93,6 +103,8 @@ def _assemble(plan: Plan, given: Given, device: torch.device) -> Assembly:
         classifier, assumed = _classifier(plan.model, loaded, reference, plan.device)
     everything = _fit(loaded, plan.data, classifier)
     used = _limited(everything, plan.data.limit, plan.seed)
+    if assumed and not isinstance(classifier, RangeScaled):
+        check_assumed_box(classifier, used)
     predictions = accept(classifier, used)
     if reference is not None:
         section = plan.reference or DataPlan()
@@ -100,6 +112,8 @@ def _assemble(plan: Plan, given: Given, device: torch.device) -> Assembly:
     generator = given.generator
     if generator is None and plan.generator is not None:
         generator = _generator(plan.generator, device)
+    if generator is not None:
+        accept_generator(generator, used.sample_shape, len(classifier.class_names))
     context = Context(
         classifier=classifier,
         data=used,

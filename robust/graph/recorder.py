@@ -188,7 +188,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if kind is None:
             raise UnsupportedOperatorError(
                 f"operator {op} has no rule with {', '.join(sorted(varying))} dependent on the input, at {self.place}",
-                wanted=f"one of {', '.join(supported())} (or what is rewritten into these)",
+                wanted=f"one of the {len(supported())} operators of robust/graph/operators.py, or rewritten into these",
                 got=f"{func} in {self.place}",
                 hint="replace it by supported operators, or disable the certificates and SMT checks for this model",
             )

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 from robust.subjects.protocols import Classifier, Generator, Subject
 
 if TYPE_CHECKING:
-    from robust.subjects.acceptance import accept
+    from robust.subjects.acceptance import accept, accept_generator
     from robust.subjects.box import box_in_words, make_box
     from robust.subjects.callable_classifier import CallableClassifier
     from robust.subjects.generators import OnnxGenerator, TorchGenerator
     from robust.subjects.loading import load_classifier, load_generator
     from robust.subjects.onnx_classifier import OnnxClassifier
     from robust.subjects.range_scaled import RangeScaled, scale_to_ranges
+    from robust.subjects.suspicions import check_assumed_box
     from robust.subjects.torch_classifier import TorchClassifier
 
 _HOMES = {
@@ -28,7 +29,9 @@ _HOMES = {
     "TorchClassifier": "torch_classifier",
     "TorchGenerator": "generators",
     "accept": "acceptance",
+    "accept_generator": "acceptance",
     "box_in_words": "box",
+    "check_assumed_box": "suspicions",
     "load_classifier": "loading",
     "load_generator": "loading",
     "make_box": "box",
@@ -46,7 +49,9 @@ __all__ = [
     "TorchClassifier",
     "TorchGenerator",
     "accept",
+    "accept_generator",
     "box_in_words",
+    "check_assumed_box",
     "load_classifier",
     "load_generator",
     "make_box",

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from robust.data.dataset import Dataset
 from robust.errors import ChanceAccuracyError, DataShapeError, DisagreementError, ModelShapeError, NonFiniteError
-from robust.subjects.protocols import Classifier
+from robust.subjects.protocols import Classifier, Generator
+from robust.subjects.suspicions import likely_order
 
 LEVEL = 0.01
 _CHUNK = 256
@@ -59,12 +60,43 @@ def accept(classifier: Classifier, dataset: Dataset) -> NDArray[np.int64]:
     _check_repeats(answers, samples, classifier)
     _check_agreement(answers, samples, classifier)
     predictions = answers.argmax(1).numpy().astype(np.int64)
-    check_chance(predictions, dataset.labels, classes, classifier.source)
+    check_chance(predictions, dataset.labels, classes, classifier.source, label_values=dataset.label_values)
     return predictions
 
 
+def accept_generator(generator: Generator, shape: tuple[int, ...], classes: int) -> None:
+    """Refuse a generator that does not make samples of the data.
+
+    Args:
+        generator: the subject.
+        shape: of one sample of the data.
+        classes: of the classifier beside it.
+
+    Raises:
+        ModelShapeError: its samples have another shape, or it can be asked for another number of classes.
+    """
+    if tuple(generator.output_shape) != tuple(shape):
+        raise ModelShapeError(
+            f"generator {generator.name} makes samples of another shape than the data",
+            wanted=tuple(shape),
+            got=tuple(generator.output_shape),
+            hint="name the generator that was trained on such data; a classifier is no generator",
+        )
+    if generator.conditions not in (0, classes):
+        raise ModelShapeError(
+            f"generator {generator.name} knows other classes than the classifier",
+            wanted=f"{classes} classes, or none",
+            got=generator.conditions,
+        )
+
+
 def check_chance(
-    predictions: NDArray[np.int64], labels: NDArray[np.int64], classes: int, where: str, level: float = LEVEL
+    predictions: NDArray[np.int64],
+    labels: NDArray[np.int64],
+    classes: int,
+    where: str,
+    level: float = LEVEL,
+    label_values: tuple[str, ...] = (),
 ) -> None:
     """Refuse a model that is no better than guessing.
 
@@ -92,9 +124,21 @@ def check_chance(
             wanted=f"accuracy above 1/{classes} and balanced accuracy above {guessing:.3f} (one-sided, {level:g})",
             got=f"accuracy {right / count:.3f} (p = {uniform:.2g}), balanced {balanced:.3f} (p = {p_looks:.2g}), "
             f"{count} samples",
-            hint="likely causes: wrong preprocessing (mean, std, a scale of 0-255 instead of 0-1), another order of "
-            "labels or channels, weights that were not loaded, or the wrong data set",
+            hint=_order_hint(predictions, labels, label_values)
+            or "likely causes: wrong preprocessing (model.mean, model.std, a scale of 0-255 instead of 0-1), another "
+            "order of labels (data.label_order) or channels, weights that were not loaded, or the wrong data set",
         )
+
+
+def _order_hint(predictions: NDArray[np.int64], labels: NDArray[np.int64], label_values: tuple[str, ...]) -> str | None:
+    found = likely_order(predictions, labels, label_values) if label_values else None
+    if found is None:
+        return None
+    order, accuracy = found
+    return (
+        f"the model's outputs seem to stand for the labels in another order: with data.label_order = {list(order)} "
+        f"accuracy would be {accuracy:.3f}; give the order that the model was trained with"
+    )
 
 
 def _looks(predictions: NDArray[np.int64], labels: NDArray[np.int64], classes: int) -> tuple[float, float, float]:

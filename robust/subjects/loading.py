@@ -188,27 +188,36 @@ def _unused(what: str, **options: object) -> None:
             raise UsageError(f"{what} has no use for {option}", got=value, hint="leave it out")
 
 
-class _OneByOne(nn.Module):
-    """A program that was exported for one sample, applied to each sample of a batch."""
+class _FixedBatch(nn.Module):
+    """A program that was exported for batches of one size, applied to a batch in pieces, the last one filled up."""
 
-    def __init__(self, program: nn.Module) -> None:
+    def __init__(self, program: nn.Module, size: int) -> None:
         super().__init__()
         self.program = program
+        self.size = size
 
     def forward(self, x: Tensor) -> Tensor:
         """``[n, ...]`` to ``[n, ...]``."""
-        return torch.cat([self.program(one) for one in torch.split(x, 1)])
+        filling = -len(x) % self.size
+        filled = torch.cat([x, x[:1].expand(filling, *x.shape[1:])]) if filling else x
+        return torch.cat([self.program(part) for part in torch.split(filled, self.size)])[: len(x)]
 
 
 def _any_batch(program: nn.Module, shape: Sequence[int]) -> nn.Module:
-    probe = torch.zeros(2, *shape)
-    with torch.no_grad():
-        try:
-            program(probe)
-        except (RuntimeError, AssertionError, ValueError):
-            try:
-                program(probe[:1])
-            except (RuntimeError, AssertionError, ValueError):
-                return program  # the classifier reports what is wrong
-            return _OneByOne(program)
-    return program
+    """The program for batches of any size; as it is if it fails for all, so that the classifier says what is wrong."""
+    if _runs(program, 2, shape) and _runs(program, 3, shape):
+        return program
+    fixed = next((size for size in _EXPORTED_FOR if _runs(program, size, shape)), None)
+    return program if fixed is None else _FixedBatch(program, fixed)
+
+
+_EXPORTED_FOR = (1, 2, 3, 4, 8, 16, 32, 64, 128, 256)
+
+
+def _runs(program: nn.Module, batch: int, shape: Sequence[int]) -> bool:
+    try:
+        with torch.no_grad():
+            program(torch.zeros(batch, *shape))
+    except (RuntimeError, AssertionError, ValueError):
+        return False
+    return True

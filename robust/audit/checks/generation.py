@@ -15,7 +15,6 @@ from robust.audit.check import Check, CheckSettings, Context, Need, NotAssessedE
 from robust.audit.checks.generation_controls import control_findings
 from robust.audit.checks.generation_findings import findings
 from robust.audit.checks.generation_report import Report
-from robust.errors import ModelShapeError
 from robust.generation.assess import (
     Assessment,
     CopyAssessment,
@@ -28,6 +27,7 @@ from robust.generation.controls import memoriser, mode_dropper, one_per_class
 from robust.generation.real_side import RealSide, real_side
 from robust.generation.sampling import class_quota, draw, fit_into_box
 from robust.record import Finding
+from robust.subjects.acceptance import accept_generator
 from robust.subjects.protocols import Classifier, Generator
 
 FEWEST = 40
@@ -180,19 +180,7 @@ def _generator(context: Context) -> Generator:
 
 
 def _check_fit(generator: Generator, context: Context) -> None:
-    shape, classes = context.data.sample_shape, len(context.classifier.class_names)
-    if tuple(generator.output_shape) != shape:
-        raise ModelShapeError(
-            f"generator {generator.name} makes samples of another shape than the data",
-            wanted=shape,
-            got=tuple(generator.output_shape),
-        )
-    if generator.conditions not in (0, classes):
-        raise ModelShapeError(
-            f"generator {generator.name} knows other classes than the classifier",
-            wanted=f"{classes} classes, or none",
-            got=generator.conditions,
-        )
+    accept_generator(generator, context.data.sample_shape, len(context.classifier.class_names))
     needed = FEWEST if context.reference is not None else 2 * FEWEST
     if len(context.data) < needed:
         raise NotAssessedError(
