@@ -19,12 +19,8 @@ from robust.audit.check import (
     Shard,
     blocks,
 )
-<<<<<<< HEAD
-from robust.audit.checks.sandwich import Answers, contradictions, curve_plot, enclosures
-=======
 from robust.audit.checks.certificate_controls import TOLERANCE, agreement, try_balls
-from robust.audit.checks.sandwich import NAMES, Answers, contradictions, curve_plot, enclosures
->>>>>>> soundness
+from robust.audit.checks.sandwich import Answers, contradictions, curve_plot, enclosures
 from robust.audit.radii import UNIT_EPSILONS, epsilon_grid
 from robust.errors import GraphError
 from robust.graph import Graph, trace

@@ -31,27 +31,18 @@ class Answers:
     """
 
     asked: Mask
-<<<<<<< HEAD
     proofs: Mapping[tuple[str, Norm, float], Mask]
     attacked: Mapping[tuple[str, Norm, float, bool], tuple[Mask, Mask]]
-=======
-    proofs: Mapping[tuple[str, str, float], Mask]
-    attacked: Mapping[tuple[str, str, float, bool], tuple[Mask, Mask]]
-    tried: Mapping[tuple[str, float], Mask] = field(default_factory=dict)
->>>>>>> soundness
+    tried: Mapping[tuple[Norm, float], Mask] = field(default_factory=dict)
 
     @classmethod
     def collect(cls, certificates: Results, attacks: Results, samples: int) -> Answers:
         """From the payloads of both checks."""
         everyone = np.zeros(samples, dtype=bool)
-<<<<<<< HEAD
         proofs: dict[tuple[str, Norm, float], Mask] = {}
-=======
-        proofs: dict[tuple[str, str, float], Mask] = {}
-        tried: dict[tuple[str, float], Mask] = {}
->>>>>>> soundness
+        tried: dict[tuple[Norm, float], Mask] = {}
         for shard, payload in certificates:
-            ball = (str(shard.parameters["norm"]), float(shard.parameters["epsilon"]))
+            ball: tuple[Norm, float] = (shard.parameters["norm"], float(shard.parameters["epsilon"]))
             tried.setdefault(ball, np.ones(samples, dtype=bool))[list(shard.indices)] &= payload.get("tried", True)
             key = (shard.parameters["method"], shard.parameters["norm"], float(shard.parameters["epsilon"]))
             proofs.setdefault(key, np.zeros(samples, dtype=bool))[list(shard.indices)] = payload["certified"]
@@ -80,20 +71,16 @@ class Answers:
         answers = [pair for (_, n, e, _), pair in self.attacked.items() if n == norm and e <= epsilon]
         return self._any([asked & ~robust for asked, robust in answers])
 
-<<<<<<< HEAD
-    def challenged(self, norm: Norm, epsilon: float) -> Mask:
-=======
-    def missed(self, norm: str, epsilon: float) -> Mask:
+    def missed(self, norm: Norm, epsilon: float) -> Mask:
         """Not right at a point that the certificates' own control drew within this radius."""
         return self._any([~mask for (n, e), mask in self.tried.items() if n == norm and e <= epsilon])
 
-    def drawn(self, norm: str, epsilon: float) -> Mask:
+    def drawn(self, norm: Norm, epsilon: float) -> Mask:
         """Points of the ball were drawn and replayed."""
         known = any(n == norm and e <= epsilon for n, e in self.tried)
         return self.asked & known
 
-    def challenged(self, norm: str, epsilon: float) -> Mask:
->>>>>>> soundness
+    def challenged(self, norm: Norm, epsilon: float) -> Mask:
         """An attack that is no control was run on it within this radius."""
         attacks = [(e, control, a) for (_, n, e, control), (a, _) in self.attacked.items() if n == norm]
         return self._any([asked for e, control, asked in attacks if e <= epsilon and not control])
