@@ -144,8 +144,10 @@ def _verdict(
             "Everything was measured, but the plan sets no threshold that decides, so nothing was judged. "
             f"Set thresholds to get a verdict.{warned}",
         )
-    those = f"{'' if warnings else 'All '}{_count(met, 'threshold')} of the plan {'was' if met == 1 else 'were'}"
-    return "passed", 0, f"{those} met, each by its whole interval.{warned}"
+    if met == 1:
+        return "passed", 0, f"One threshold of the plan was met, by its whole interval.{warned}"
+    those = f"{met} thresholds" if warnings else f"All {met} thresholds"
+    return "passed", 0, f"{those} of the plan were met, each by its whole interval.{warned}"
 
 
 def _judge_range(low: float, high: float, where: str, rule: ThresholdRule) -> tuple[Outcome, str]:
