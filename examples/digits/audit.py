@@ -25,12 +25,12 @@ def run(output: Path, settings: Mapping[str, Any] | None = None) -> AuditRecord:
 
 
 def lines(record: AuditRecord) -> list[str]:
-    """The verdict, what was judged, and what was not assessed."""
+    """The verdict, what was judged, and what was not asked."""
     found = [f"{record.gate.verdict}: {record.gate.sentence}"]
     for finding in record.findings:
         if finding.threshold is not None or finding.outcome is Outcome.FAIL:
             found.append(f"  {finding.outcome}: {finding.title}: {finding.reason}")
-    return found + [f"  not assessed: {sentence}" for sentence in record.not_assessed]
+    return found + [f"  not asked: {sentence}" for sentence in record.not_asked]
 
 
 def main() -> None:

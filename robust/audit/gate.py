@@ -98,7 +98,8 @@ def gate(checks: Sequence[CheckRecord]) -> GateResult:
         if check.level is not GateLevel.OFF
         for finding in check.findings
     )
-    verdict, status, sentence = _verdict(len(failures), len(undecided), len(warnings), met)
+    silent = [check.title for check in checks if check.status == "completed" and not _is_judged(check)]
+    verdict, status, sentence = _verdict(len(failures), len(undecided), len(warnings), met, silent)
     warned = sum(finding.id in warnings for finding in findings if finding.outcome is Outcome.FAIL)
     totals = Totals(
         passed=sum(f.outcome is Outcome.PASS for f in findings),
@@ -123,8 +124,12 @@ def gate(checks: Sequence[CheckRecord]) -> GateResult:
 _SEVERITY = {Outcome.PASS: 0, Outcome.INCONCLUSIVE: 1, Outcome.FAIL: 2}
 
 
+def _is_judged(check: CheckRecord) -> bool:
+    return any(finding.threshold is not None for finding in check.findings)
+
+
 def _verdict(
-    failures: int, undecided: int, warnings: int, met: int
+    failures: int, undecided: int, warnings: int, met: int, silent: Sequence[str]
 ) -> tuple[Literal["passed", "failed", "undecided", "not judged"], Literal[0, 1, 3], str]:
     if failures:
         more = f"; {undecided} more stayed undecided" if undecided else ""
@@ -144,10 +149,13 @@ def _verdict(
             "Everything was measured, but the plan sets no threshold that decides, so nothing was judged. "
             f"Set thresholds to get a verdict.{warned}",
         )
+    those = f"{'' if warnings else 'All '}{met} thresholds of the plan were"
     if met == 1:
-        return "passed", 0, f"One threshold of the plan was met, by its whole interval.{warned}"
-    those = f"{met} thresholds" if warnings else f"All {met} thresholds"
-    return "passed", 0, f"{those} of the plan were met, each by its whole interval.{warned}"
+        those = "One threshold of the plan was" if warnings else "The one threshold of the plan was"
+    sentence = f"{those} met by the whole interval.{warned}"
+    if silent:
+        sentence += f" Measured without a threshold, so not judged: {', '.join(silent)}."
+    return "passed", 0, sentence
 
 
 def _judge_range(low: float, high: float, where: str, rule: ThresholdRule) -> tuple[Outcome, str]:

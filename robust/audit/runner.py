@@ -37,7 +37,7 @@ from robust.audit.plan_layers import ResolvedPlan
 from robust.audit.run_directory import keep_file
 from robust.audit.store import ShardStore
 from robust.errors import RecordError, RobustError
-from robust.record import AuditRecord, CheckRecord, Finding, GateLevel, Outcome
+from robust.record import AuditRecord, CheckRecord, Finding, GateLevel
 
 RECORD_NAME = "record.json"
 
@@ -104,7 +104,7 @@ def run_audit(
                 subjects=assembly.subjects,
                 data=assembly.data,
                 checks=checks,
-                not_assessed=_not_assessed(checks, [c for c in CHECKS if not plan.settings(c.name).enabled]),
+                not_asked=_not_asked(checks, [c for c in CHECKS if not plan.settings(c.name).enabled]),
                 gate=gate(checks),
                 started=started.isoformat(timespec="seconds"),
                 finished=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -237,15 +237,9 @@ def shard_key(check: Check, shard: Shard, settings: CheckSettings, assembly: Ass
     return hashlib.sha256(json.dumps(ingredients, sort_keys=True).encode()).hexdigest()
 
 
-def _not_assessed(checks: tuple[CheckRecord, ...], skipped: list[Check]) -> tuple[str, ...]:
-    said = [(check.title, check.reason) for check in checks if check.status != "completed"]
+def _not_asked(checks: tuple[CheckRecord, ...], skipped: list[Check]) -> tuple[str, ...]:
+    said = [(check.title, check.reason) for check in checks if check.status == "not applicable"]
     said += [(check.title, "switched off in the plan") for check in skipped]
-    said += [
-        (f"{check.title}: {finding.title}", finding.reason)
-        for check in checks
-        for finding in check.findings
-        if finding.outcome is Outcome.NOT_ASSESSED
-    ]
     return tuple(f"{what}: {why.rstrip('.')}." for what, why in said)
 
 

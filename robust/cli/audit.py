@@ -100,7 +100,7 @@ def _run(resolved: ResolvedPlan, quiet: bool) -> int:
 
 
 def _reproduce() -> str:
-    words = [Path(sys.argv[0]).name, *sys.argv[1:]]
+    words = ["robust", *sys.argv[1:]]
     return shlex.join(word for word in words if word not in {"--quiet", "-q", "--exit-zero"})
 
 

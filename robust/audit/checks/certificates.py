@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import Field, field_validator
 
-from attacks.balls import Norm
+from attacks.balls import NORM_NAMES, Norm
 from robust.audit.check import (
     Check,
     CheckSettings,
@@ -19,7 +19,7 @@ from robust.audit.check import (
     Shard,
     blocks,
 )
-from robust.audit.checks.sandwich import NAMES, Answers, contradictions, curve_plot, enclosures
+from robust.audit.checks.sandwich import Answers, contradictions, curve_plot, enclosures
 from robust.audit.radii import UNIT_EPSILONS, epsilon_grid
 from robust.errors import GraphError
 from robust.graph import Graph, trace
@@ -184,7 +184,7 @@ class Certificates(Check):
         self,
         answers: Answers,
         method: str,
-        norm: str,
+        norm: Norm,
         epsilon: float,
         settings: CertificatesSettings,
         *,
@@ -196,7 +196,7 @@ class Certificates(Check):
             check=self.name,
             metric="certified_accuracy",
             parameters={"norm": norm, "epsilon": epsilon, "method": method},
-            title=f"Certified accuracy within {NAMES[norm]} {epsilon:g} by {method} bounds",
+            title=f"Certified accuracy within {NORM_NAMES[norm]} {epsilon:g} by {method} bounds",
             value=count / total,
             unit="share",
             interval=wilson(count, total),
@@ -213,13 +213,13 @@ class Certificates(Check):
             headline=headline,
         )
 
-    def _table(self, answers: Answers, norm: str, radii: tuple[float, ...], settings: CertificatesSettings) -> Table:
+    def _table(self, answers: Answers, norm: Norm, radii: tuple[float, ...], settings: CertificatesSettings) -> Table:
         rows = tuple(
             (epsilon, *(int(answers.certified(method, norm, epsilon).sum()) for method in settings.methods))
             for epsilon in radii
         )
         return Table(
-            title=f"Samples certified within {NAMES[norm]} balls",
+            title=f"Samples certified within {NORM_NAMES[norm]} balls",
             columns=("epsilon", *settings.methods),
             rows=rows,
             caption=f"of {int(answers.asked.sum())} samples; arithmetic: {ARITHMETIC}",
