@@ -216,3 +216,17 @@ def test_the_shipped_plan_is_a_good_plan(robust: Robust) -> None:
     result = robust("audit", str(DIGITS / "robust.toml"), "--dry-run")
     assert result.status == 0
     assert "digits decoder" in result.out
+
+
+def test_what_changed_since_a_baseline(robust: Robust) -> None:
+    assert robust("audit", *SUBJECT, *FAST, "-o", "before").status == 0
+    result = robust("audit", *SUBJECT, *FAST, "-o", "now", "--baseline", "before")
+    assert result.status == 0
+    [line] = [line for line in result.out.splitlines() if line.startswith("Since the baseline")]
+    count = sum(not finding.control for finding in AuditRecord.read(robust.folder / "now" / "record.json").findings)
+    assert line.endswith(f": {count} no change shown")
+    other = robust("audit", *SUBJECT, *FAST[:4], "--set", "data.limit=90", "-o", "now", "--baseline", "before")
+    assert "other evaluation data" in other.out
+    missing = robust("audit", *SUBJECT, *FAST, "-o", "third", "--baseline", "nowhere")
+    assert (missing.status, missing.out) == (2, "")
+    assert not (robust.folder / "third").exists()
