@@ -149,9 +149,13 @@ def _verdict(
             "Everything was measured, but the plan sets no threshold that decides, so nothing was judged. "
             f"Set thresholds to get a verdict.{warned}",
         )
-    those = f"{'' if warnings else 'All '}{_count(met, 'threshold')} of the plan {'was' if met == 1 else 'were'}"
-    unjudged = f" Measured without a threshold, so not judged: {', '.join(silent)}." if silent else ""
-    return "passed", 0, f"{those} met, each by its whole interval.{warned}{unjudged}"
+    those = f"{'' if warnings else 'All '}{met} thresholds of the plan were"
+    if met == 1:
+        those = "One threshold of the plan was" if warnings else "The one threshold of the plan was"
+    sentence = f"{those} met by the whole interval.{warned}"
+    if silent:
+        sentence += f" Measured without a threshold, so not judged: {', '.join(silent)}."
+    return "passed", 0, sentence
 
 
 def _judge_range(low: float, high: float, where: str, rule: ThresholdRule) -> tuple[Outcome, str]:

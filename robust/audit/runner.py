@@ -238,8 +238,9 @@ def shard_key(check: Check, shard: Shard, settings: CheckSettings, assembly: Ass
 
 
 def _not_asked(checks: tuple[CheckRecord, ...], skipped: list[Check]) -> tuple[str, ...]:
-    sentences = [f"{check.title}: {check.reason}." for check in checks if check.status == "not applicable"]
-    return (*sentences, *(f"{check.title}: switched off in the plan." for check in skipped))
+    said = [(check.title, check.reason) for check in checks if check.status == "not applicable"]
+    said += [(check.title, "switched off in the plan") for check in skipped]
+    return tuple(f"{what}: {why.rstrip('.')}." for what, why in said)
 
 
 def _what_went_wrong(error: BaseException) -> str:

@@ -87,11 +87,9 @@ def test_the_sentence_does_not_say_all_where_a_warning_was_missed() -> None:
     [passed] = apply_thresholds("c", [met], CheckSettings(thresholds=(AT_LEAST_HALF,)))
     [missed] = apply_thresholds("c", [finding(0.1, 0.2)], CheckSettings(gate="warn", thresholds=(AT_LEAST_HALF,)))
     alone = gate([check_record(passed)])
-    assert (alone.verdict, alone.sentence) == (
-        "passed",
-        "All 1 threshold of the plan was met, each by its whole interval.",
-    )
-    both = gate([check_record(passed), check_record(missed, level=GateLevel.WARN)])
+    assert (alone.verdict, alone.sentence) == ("passed", "The one threshold of the plan was met by the whole interval.")
+    assert gate([check_record(passed, passed)]).sentence.startswith("All 2 thresholds")
+    both = gate([check_record(passed, passed), check_record(missed, level=GateLevel.WARN)])
     assert (both.verdict, both.exit_status) == ("passed", 0)
     assert "All" not in both.sentence
     assert "1 thing at level warn failed" in both.sentence
