@@ -48,7 +48,10 @@ def matches_rule(finding: Finding, rule: ThresholdRule) -> bool:
 
 
 def judge(finding: Finding, rule: ThresholdRule, level: GateLevel) -> Finding:
-    """One finding against one threshold. A finding that was not assessed stays so."""
+    """One finding against one threshold. A finding that was not assessed stays so.
+
+    What a check itself left open or failed, and what an earlier threshold did, no later threshold makes good.
+    """
     threshold = Threshold(minimum=rule.minimum, maximum=rule.maximum, level=level)
     if finding.outcome is Outcome.NOT_ASSESSED:
         return finding.model_copy(update={"threshold": threshold})
@@ -61,7 +64,7 @@ def judge(finding: Finding, rule: ThresholdRule, level: GateLevel) -> Finding:
         outcome, reason = Outcome.INCONCLUSIVE, "it has neither a value nor an interval to judge"
         return finding.model_copy(update={"threshold": threshold, "outcome": outcome, "reason": reason})
     outcome, reason = _judge_range(low, high, where, rule)
-    if finding.threshold is not None and finding.outcome in _SEVERITY:
+    if finding.outcome in _SEVERITY:
         outcome, reason = max((outcome, reason), (finding.outcome, finding.reason), key=lambda o: _SEVERITY[o[0]])
     return finding.model_copy(update={"threshold": threshold, "outcome": outcome, "reason": reason})
 
@@ -89,7 +92,8 @@ def gate(checks: Sequence[CheckRecord]) -> GateResult:
             ):
                 open_ones.append(finding.id)
     findings = [finding for check in checks for finding in check.findings]
-    judged = sum(f.outcome is Outcome.PASS and f.threshold is not None for f in findings)
+    gated = [finding for check in checks if check.level is not GateLevel.OFF for finding in check.findings]
+    judged = sum(f.outcome is Outcome.PASS and f.threshold is not None for f in gated)
     verdict, status, sentence = _verdict(len(failures), len(undecided), judged)
     warned = sum(finding.id in warnings for finding in findings if finding.outcome is Outcome.FAIL)
     totals = Totals(

@@ -24,7 +24,7 @@ from robust.audit.check import Check, CheckSettings, Context, NotApplicableError
 from robust.audit.gate import apply_thresholds, gate
 from robust.audit.plan_layers import ResolvedPlan
 from robust.audit.store import ShardStore
-from robust.errors import RobustError
+from robust.errors import DisagreementError, RobustError
 from robust.record import AuditRecord, CheckRecord, Finding, GateLevel
 
 RECORD_NAME = "record.json"
@@ -66,7 +66,7 @@ def run_audit(
         watch: called with progress.
 
     Raises:
-        SubjectError, DataError, PlanError: the audit could not start.
+        SubjectError, DataError, PlanError: the audit could not start, or the model changed while it ran.
         RunInUseError: another audit works in the same directory.
         KeyboardInterrupt: on Ctrl-C; finished shards are kept.
     """
@@ -80,6 +80,7 @@ def run_audit(
     with ShardStore(assembly.context.directory) as store:
         run = _Run(resolved, assembly, store, watch)
         checks = tuple(run.run_check(check) for check in CHECKS if plan.settings(check.name).enabled)
+    _require_steady(assembly.context)
     skipped = [check for check in CHECKS if not plan.settings(check.name).enabled]
     record = AuditRecord(
         title=plan.title or f"Audit of {assembly.title}",
@@ -138,6 +139,8 @@ class _Run:
                 self.watch(Event("shard done", check.name, place, len(shards), shard.name, reused))
             self.earlier[check.name] = results
             findings = check.conclude(results, settings, context, self.earlier)
+            if not findings:
+                raise RobustError(f"the check {check.name} ended without a single finding", wanted="at least one")
         except NotAssessedError as error:
             unasked = isinstance(error, NotApplicableError) and not named
             status, reason = ("not applicable" if unasked else "not assessed"), _one_line(error)
@@ -194,6 +197,7 @@ NEEDS = {
     "generator": "the plan names no generator; name one in the section [generator]",
     "groups": "the data has no group column; name the sensitive columns with data.groups",
 }
+STEADY_ROWS = 256
 JUDGING_KEYS = {"enabled", "gate", "thresholds"}
 
 
@@ -209,6 +213,25 @@ def shard_key(check: Check, shard: Shard, settings: CheckSettings, assembly: Ass
         "device": assembly.context.device.type,
     }
     return hashlib.sha256(json.dumps(ingredients, sort_keys=True).encode()).hexdigest()
+
+
+def _require_steady(context: Context) -> None:
+    """The model still answers as it did before the first check; else no number of the audit speaks of one model.
+
+    Raises:
+        DisagreementError: predictions changed, by more than a tie or two that another order of sums decides.
+    """
+    if context.classifier is None:
+        return
+    answers = [context.classifier.replay(part).argmax(1).cpu() for part in torch.split(context.samples(), STEADY_ROWS)]
+    changed = int((torch.cat(answers).numpy() != context.predictions).sum())
+    if changed > len(context.predictions) // 1000:
+        raise DisagreementError(
+            f"{context.classifier.source} answers otherwise at the end of the audit than at its start",
+            wanted="one answer per input, whatever came before",
+            got=f"another class for {changed} of {len(context.predictions)} samples",
+            hint="the model keeps a state between calls; no number of this audit can be trusted",
+        )
 
 
 def _not_assessed(checks: tuple[CheckRecord, ...], skipped: list[Check]) -> tuple[str, ...]:
