@@ -141,9 +141,10 @@ def test_thresholds_of_a_check_that_is_off_are_no_reason_to_say_passed() -> None
     assert gate([check_record(met, level=GateLevel.OFF)]).verdict == "not judged"
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
-@pytest.mark.parametrize("rule", [AT_LEAST_HALF, ThresholdRule(metric="accuracy", maximum=0.5)])
-def test_a_number_that_is_none_never_passes_the_wrong_way(value: float, rule: ThresholdRule) -> None:
-    outcome = judge(finding(value=value), rule, GateLevel.ERROR).outcome
-    met = value >= 0.5 if rule.minimum is not None else value <= 0.5
-    assert (outcome is Outcome.PASS) == met
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
+def test_a_finding_holds_no_number_that_is_none(number: float) -> None:
+    """So a check that computes one is a failed check, which leaves the audit undecided."""
+    with pytest.raises(ValidationError):
+        finding(value=number)
+    with pytest.raises(ValidationError):
+        finding(0.0, number)
