@@ -94,7 +94,16 @@ def main() -> None:
         f"[range] of {settings.repeats} paired rounds. Speed: seconds of foolbox over ours. Ours takes turns between two losses."
     )
     page.table(
-        ("network", "radii", "robust accuracy, ours / foolbox", "rows, ours", "rows, foolbox", "s, ours", "s, foolbox", "speed"),
+        (
+            "network",
+            "radii",
+            "robust accuracy, ours / foolbox",
+            "rows, ours",
+            "rows, foolbox",
+            "s, ours",
+            "s, foolbox",
+            "speed",
+        ),
         rows,
     )
     page.say("Noise: other processes shared the cores; trust a ratio to about its range, and no difference below 0.1.")

@@ -52,7 +52,16 @@ def batching(trial: Trial, sizes: list[int], repeats: int) -> list[tuple[object,
             gap = (calls["batch"]() - calls["single"]()).abs().max()  # type: ignore[operator]
             per_item = f"{1000 * times['batch'].median / len(chosen):.3g}"
             rows.append(
-                (trial.name, radius, method, len(chosen), times["batch"], per_item, ratio(times["single"], times["batch"]), f"{gap:.1e}")
+                (
+                    trial.name,
+                    radius,
+                    method,
+                    len(chosen),
+                    times["batch"],
+                    per_item,
+                    ratio(times["single"], times["batch"]),
+                    f"{gap:.1e}",
+                )
             )
     return rows
 
@@ -72,7 +81,9 @@ def against_peer(library: object, trial: Trial, sizes: list[int], repeats: int) 
                 theirs = auto_lirpa_peer.lower_bounds(library, bounded, x, radius, matrices, method)
                 their_bounds = theirs()
             except Exception as error:
-                rows.append((trial.name, method, len(chosen), "-", "-", "-", f"auto_LiRPA stops: {type(error).__name__}"))
+                rows.append(
+                    (trial.name, method, len(chosen), "-", "-", "-", f"auto_LiRPA stops: {type(error).__name__}")
+                )
                 continue
             times: dict[str, Timing] = paired(
                 {"ours": lambda m=method, r=chosen: ours(network, trial, r, radius, m), "theirs": theirs},  # type: ignore[misc]
@@ -121,7 +132,9 @@ def main() -> None:
                 f"auto_LiRPA {auto_lirpa_peer.version()} on the same balls and questions (for IBP it has no one-sided mode). Speed: its "
                 "seconds over ours. Bounds: mean lower bound, higher is tighter, and samples certified by them alone."
             )
-            page.table(("network", "method", "batch", "s, ours", "s, auto_LiRPA", "speed", "bounds, ours / auto_LiRPA"), rows)
+            page.table(
+                ("network", "method", "batch", "s, ours", "s, auto_LiRPA", "speed", "bounds, ours / auto_LiRPA"), rows
+            )
     page.say("Noise: other processes shared the cores; trust a ratio to about its range.")
     page.write()
 

@@ -58,7 +58,9 @@ def main() -> None:
         "in units of `import torch`."
     )
     page.table(("command", "CPU s", "wall s", "CPU s over `import torch`", "exit status"), rows)
-    page.say("Noise: other processes shared the cores, which lengthens wall seconds most; files were in the system's cache.")
+    page.say(
+        "Noise: other processes shared the cores, which lengthens wall seconds most; files were in the system's cache."
+    )
     page.write()
 
 

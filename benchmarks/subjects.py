@@ -36,7 +36,9 @@ def trials(count: int) -> list[Trial]:
     """All there are, ``count`` samples each."""
     digits = ROOT / "examples" / "digits"
     with np.load(digits / "test.npz", allow_pickle=False) as file:
-        found = [_trial("digits", digits / "classifier.onnx", file["samples"], file["labels"], (0.02, 0.05, 0.1), count)]
+        found = [
+            _trial("digits", digits / "classifier.onnx", file["samples"], file["labels"], (0.02, 0.05, 0.1), count)
+        ]
     mnist = SHARED.parent / "mnist" / "test.npz"
     if mnist.is_file():
         with np.load(mnist, allow_pickle=False) as file:
