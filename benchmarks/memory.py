@@ -10,7 +10,7 @@ from benchmarks.measure import ROOT, SHARED, Page, child, robust_command
 
 DEMO = str(ROOT / "examples" / "digits" / "robust.toml")
 MNIST = ("audit", "--model", str(SHARED / "mnist_wk17a.onnx"), "--data", str(SHARED.parent / "mnist" / "test.npz"))
-SMALL = ("--set", "data.limit=200", "--set", "threads=1", "--quiet")
+SMALL = ("--set", "data.limit=40", "--set", "threads=1", "--quiet")
 
 
 def commands() -> dict[str, list[str]]:
@@ -24,7 +24,7 @@ def commands() -> dict[str, list[str]]:
     }
     if SHARED.is_dir():
         for name in ("accuracy", "certificates"):
-            found[f"MNIST wk17a, 200 samples, {name} alone"] = robust_command(*MNIST, *SMALL, "--only", name)
+            found[f"MNIST wk17a, 40 samples, {name} alone"] = robust_command(*MNIST, *SMALL, "--only", name)
     return found
 
 
