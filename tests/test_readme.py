@@ -144,6 +144,8 @@ def test_each_check_has_its_section() -> None:
     from robust.audit.catalogue import CHECKS
 
     text = (ROOT / "docs" / "checks.md").read_text(encoding="utf-8")
-    assert [name for name in re.findall(r"^## (\w+)$", text, re.MULTILINE) if name != "Cost"] == [c.name for c in CHECKS]
+    assert [name for name in re.findall(r"^## (\w+)$", text, re.MULTILINE) if name != "Cost"] == [
+        c.name for c in CHECKS
+    ]
     table = (ROOT / "README.md").read_text(encoding="utf-8")
     assert re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) == [check.name for check in CHECKS]

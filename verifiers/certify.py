@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from robust.errors import LabelError
+from robust.errors import LabelError, PropertyError
 from robust.graph import Graph
 from robust.properties import Box
 from verifiers.network import Network
@@ -33,6 +33,7 @@ def certify(
     box: Box,
     method: str,
     effort: Effort | None = None,
+    slack: float = 0.0,
 ) -> Tensor:
     """Which samples are proved to keep their label, for each radius.
 
@@ -48,14 +49,17 @@ def certify(
         box: the declared input box; balls are cut to it.
         method: ``interval`` or ``crown``.
         effort: limits on work and memory.
+        slack: by how much a proved margin must exceed zero, for a model that is only nearly this graph.
 
     Returns:
         bool ``[len(epsilons), n]``, in the order of ``epsilons``.
 
     Raises:
         LabelError: a label is not a class.
-        PropertyError: a sample outside the box, a negative radius, an unknown norm.
+        PropertyError: a sample outside the box, a negative radius, an unknown norm, a slack that is no number >= 0.
     """
+    if not slack >= 0:
+        raise PropertyError("a slack is a distance", wanted="a number >= 0", got=slack)
     network = graph if isinstance(graph, Network) else Network(graph)
     matrices = rival_matrices(labels, network.graph.outputs)
     with torch.no_grad():
@@ -71,7 +75,7 @@ def certify(
                 margins = confirmed_bounds(
                     network, region.take(rows), matrices[rows], None, attempt, effort or Effort()
                 )
-                proved[rows] = (margins > 0).all(1).to(proved.device)
+                proved[rows] = (margins > slack).all(1).to(proved.device)
         result[place] = proved
     return result
 

@@ -48,7 +48,10 @@ def matches_rule(finding: Finding, rule: ThresholdRule) -> bool:
 
 
 def judge(finding: Finding, rule: ThresholdRule, level: GateLevel) -> Finding:
-    """One finding against one threshold. A finding that was not assessed stays so."""
+    """One finding against one threshold. A finding that was not assessed stays so.
+
+    Of several thresholds on one finding, the one with the worst outcome is kept, with its reason.
+    """
     threshold = Threshold(minimum=rule.minimum, maximum=rule.maximum, level=level)
     if finding.outcome is Outcome.NOT_ASSESSED:
         return finding.model_copy(update={"threshold": threshold})
@@ -61,8 +64,8 @@ def judge(finding: Finding, rule: ThresholdRule, level: GateLevel) -> Finding:
         outcome, reason = Outcome.INCONCLUSIVE, "it has neither a value nor an interval to judge"
         return finding.model_copy(update={"threshold": threshold, "outcome": outcome, "reason": reason})
     outcome, reason = _judge_range(low, high, where, rule)
-    if finding.threshold is not None and finding.outcome in _SEVERITY:
-        outcome, reason = max((outcome, reason), (finding.outcome, finding.reason), key=lambda o: _SEVERITY[o[0]])
+    if finding.threshold is not None and _SEVERITY.get(finding.outcome, -1) > _SEVERITY[outcome]:
+        return finding
     return finding.model_copy(update={"threshold": threshold, "outcome": outcome, "reason": reason})
 
 
@@ -89,9 +92,14 @@ def gate(checks: Sequence[CheckRecord]) -> GateResult:
             ):
                 open_ones.append(finding.id)
     findings = [finding for check in checks for finding in check.findings]
-    heard = [f for check in checks if check.level is not GateLevel.OFF for f in check.findings]
-    judged = sum(f.outcome is Outcome.PASS and f.threshold is not None for f in heard)
-    verdict, status, sentence = _verdict(len(failures), len(undecided), judged, len(warnings))
+    met = sum(
+        finding.outcome is Outcome.PASS and finding.threshold is not None
+        for check in checks
+        if check.level is not GateLevel.OFF
+        for finding in check.findings
+    )
+    silent = [check.title for check in checks if check.status == "completed" and not _is_judged(check)]
+    verdict, status, sentence = _verdict(len(failures), len(undecided), len(warnings), met, silent)
     warned = sum(finding.id in warnings for finding in findings if finding.outcome is Outcome.FAIL)
     totals = Totals(
         passed=sum(f.outcome is Outcome.PASS for f in findings),
@@ -116,8 +124,12 @@ def gate(checks: Sequence[CheckRecord]) -> GateResult:
 _SEVERITY = {Outcome.PASS: 0, Outcome.INCONCLUSIVE: 1, Outcome.FAIL: 2}
 
 
+def _is_judged(check: CheckRecord) -> bool:
+    return any(finding.threshold is not None for finding in check.findings)
+
+
 def _verdict(
-    failures: int, undecided: int, judged: int, warnings: int
+    failures: int, undecided: int, warnings: int, met: int, silent: Sequence[str]
 ) -> tuple[Literal["passed", "failed", "undecided", "not judged"], Literal[0, 1, 3], str]:
     if failures:
         more = f"; {undecided} more stayed undecided" if undecided else ""
@@ -129,19 +141,21 @@ def _verdict(
             f"Nothing failed, but {_count(undecided, 'thing')} that the plan asked for stayed undecided. "
             "Undecided is not safe.",
         )
-    warned = f"{_count(warnings, 'thing')} at level warn did not pass."
-    if not judged:
-        if warnings:
-            return "not judged", 0, f"No threshold was met that could decide, and {warned}"
+    warned = f" {_count(warnings, 'thing')} at level warn failed or stayed open." if warnings else ""
+    if not met:
         return (
             "not judged",
             0,
-            "Everything was measured, but the plan sets no threshold, so nothing was judged. Set thresholds to get a "
-            "verdict.",
+            "Everything was measured, but the plan sets no threshold that decides, so nothing was judged. "
+            f"Set thresholds to get a verdict.{warned}",
         )
-    if warnings:
-        return "passed", 0, f"{_count(judged, 'threshold')} met, each by its whole interval, but {warned}"
-    return "passed", 0, f"All {_count(judged, 'threshold')} of the plan were met, each by its whole interval."
+    those = f"{'' if warnings else 'All '}{met} thresholds of the plan were"
+    if met == 1:
+        those = "One threshold of the plan was" if warnings else "The one threshold of the plan was"
+    sentence = f"{those} met by the whole interval.{warned}"
+    if silent:
+        sentence += f" Measured without a threshold, so not judged: {', '.join(silent)}."
+    return "passed", 0, sentence
 
 
 def _judge_range(low: float, high: float, where: str, rule: ThresholdRule) -> tuple[Outcome, str]:

@@ -7,12 +7,13 @@ A dispatch mode sees every operator below autograd with real tensors, which is w
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -58,6 +59,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     steps: list[Step] = field(default_factory=list)
     places: list[str] = field(default_factory=list)
     _seen: dict[int, _Seen] = field(default_factory=dict)
+    _memory: set[int] = field(default_factory=set)
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -82,6 +84,12 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """
         seen = self._seen.get(id(tensor))
         if seen is None:
+            if _memory_of(tensor) in self._memory:
+                raise UnsupportedOperatorError(
+                    f"a tensor shares memory with one that depends on the input and was not made from it by an "
+                    f"operator, at {self.place}",
+                    hint="write the model without in-place assignment to slices of new tensors, and without `.data`",
+                )
             return None
         if seen.version is None:
             seen.version = tensor._version
@@ -105,6 +113,12 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """Called by torch for every operator."""
         keywords = kwargs or {}
         packet = func.overloadpacket.__name__
+        if torch.Tag.nondeterministic_seeded in func.tags and not _is_idle_dropout(packet, args, keywords):
+            raise ControlFlowError(
+                f"the model draws random numbers ({packet}), at {self.place}",
+                wanted="a model that gives the same answer to the same input",
+                hint="put dropout and other noise into evaluation mode before the audit",
+            )
         tensors = [leaf for leaf in tree_leaves((args, keywords)) if isinstance(leaf, Tensor)]
         known = {self.step_of(tensor) for tensor in tensors} - {None}
         if not known or packet in SHAPE_ONLY:
@@ -122,6 +136,12 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return result
         if packet.endswith("_") and not packet.endswith("__") and func._schema.is_mutable:
             return self._in_place(func, packet[:-1], args, keywords)
+        if func._schema.is_mutable:
+            raise UnsupportedOperatorError(
+                f"operator {packet} writes into a tensor that it is handed, at {self.place}",
+                got=str(func),
+                hint="write the model without `out=` and without operators that change their arguments",
+            )
         return self._operator(func, packet, args, keywords)
 
     def _in_place(self, func: Any, packet: str, args: tuple[Any, ...], keywords: dict[str, Any]) -> Tensor:
@@ -200,6 +220,49 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def _remember(self, tensor: Tensor, step: int, written: bool = False) -> None:
         self._seen[id(tensor)] = _Seen(tensor, step, None if written else tensor._version)
+        self._memory |= {_memory_of(tensor)} - {0}
+
+
+class Escapes(TorchFunctionMode):
+    """Refuses to hand values that depend on the input to numpy or Python, which no operator would show."""
+
+    NAMES = frozenset({"numpy", "tolist", "__array__", "__dlpack__", "__reduce_ex__", "__cuda_array_interface__"})
+
+    def __init__(self, recorder: Recorder) -> None:
+        super().__init__()
+        self.recorder = recorder
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Called by torch for every function of tensors."""
+        name = getattr(func, "__name__", "")
+        if name in self.NAMES and args and isinstance(args[0], Tensor) and self.recorder.step_of(args[0]) is not None:
+            raise ControlFlowError(
+                f"a value that depends on the input leaves torch ({name}), at {self.recorder.place}",
+                wanted="a model of torch operators alone",
+                hint="do the detour over numpy or Python numbers in torch; what happens there cannot be followed",
+            )
+        return func(*args, **(kwargs or {}))
+
+
+@contextmanager
+def recording(recorder: Recorder) -> Iterator[None]:
+    """Everything that runs inside is recorded, or refused."""
+    with ExitStack() as stack:
+        stack.enter_context(Escapes(recorder))
+        stack.enter_context(recorder)
+        yield
+
+
+def _memory_of(tensor: Tensor) -> int:
+    """Where its numbers lie; 0 where that cannot be said, or where there are none."""
+    try:
+        return tensor.untyped_storage().data_ptr()
+    except (RuntimeError, NotImplementedError):
+        return 0
+
+
+def _is_idle_dropout(packet: str, args: tuple[Any, ...], keywords: dict[str, Any]) -> bool:
+    return packet == "native_dropout" and not (args[2] if len(args) > 2 else keywords.get("train", True))
 
 
 @contextmanager

@@ -124,6 +124,22 @@ def _mv(a: Tensor, vector: Tensor) -> Any:
     return aten.squeeze.dim(aten.mm.default(a, vector[:, None]), 1)
 
 
+def _avg_pool2d(
+    a: Tensor,
+    kernel: Any,
+    stride: Any = (),
+    padding: Any = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: int | None = None,
+) -> Any:
+    """A divisor of its own may be negative; the table of monotone operators has none such."""
+    if divisor_override in (None, 1):
+        return NotImplemented
+    total = aten.avg_pool2d.default(a, kernel, stride, padding, ceil_mode, count_include_pad, 1)
+    return aten.mul.Tensor(total, _scalar(1 / divisor_override, total))
+
+
 def _batch_norm(
     a: Tensor,
     weight: Tensor | None,
@@ -195,6 +211,7 @@ REWRITES: Mapping[str, Callable[..., Any]] = {
     "addmm": _addmm,
     "squeeze": _squeeze_all,
     "mv": _mv,
+    "avg_pool2d": _avg_pool2d,
     "native_batch_norm": _batch_norm,
     "_native_batch_norm_legit_no_training": _batch_norm,
     "_batch_norm_no_update": _batch_norm,

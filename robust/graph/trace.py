@@ -7,7 +7,6 @@ model does not do the same for every input. The finished graph is then run besid
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,14 +16,19 @@ from torch import Tensor, nn
 from robust.errors import ControlFlowError, GraphError, RobustError, UnsupportedOperatorError
 from robust.graph.graph import Argument, BatchConstant, BatchSize, Graph, Node, Operand
 from robust.graph.operators import Kind
-from robust.graph.recorder import Recorder, Step, evaluating, watching_places
+from robust.graph.recorder import Recorder, Step, evaluating, recording, watching_places
 from robust.graph.windows import windows_of
+from robust.properties.input_sets import Box
 
 FEW, MORE = 2, 3
+BATCHES = (1, 4, 17)
+"""Sizes that the finished graph and the module are compared at; not those of the recordings."""
 TOLERANCE = 1e-4
+ROUNDING = 2e-6
+"""A share of the largest value inside the network that its outputs may be off by."""
 
 
-def trace(module: nn.Module, input_shape: Sequence[int], *, device: torch.device) -> Graph:
+def trace(module: nn.Module, input_shape: Sequence[int], *, device: torch.device, box: Box | None = None) -> Graph:
     """The operation graph of ``module`` in evaluation mode.
 
     The module is left as it was (training mode, hooks, gradients); no global random state is touched.
@@ -33,6 +37,7 @@ def trace(module: nn.Module, input_shape: Sequence[int], *, device: torch.device
         module: maps ``[n, *input_shape]`` to one tensor ``[n, ...]``, sample by sample.
         input_shape: shape of one sample.
         device: where the module's parameters are.
+        box: where inputs will lie: it is tried on such; ``[0, 1]`` by default.
 
     Raises:
         UnsupportedOperatorError: an operator without a rule; the message says which, and where in the model.
@@ -42,9 +47,13 @@ def trace(module: nn.Module, input_shape: Sequence[int], *, device: torch.device
     shape = tuple(input_shape)
     dtype = next((p.dtype for p in module.parameters() if p.is_floating_point()), torch.float32)
     generator = torch.Generator().manual_seed(20150302)
+
+    def samples(count: int) -> Tensor:
+        return _samples(count, shape, box, dtype, generator).to(device)
+
     with evaluating(module), torch.no_grad():
-        few, output = _record(module, _samples(FEW, shape, dtype, device, generator))
-        more, other = _record(module, _samples(MORE, shape, dtype, device, generator))
+        few, output = _record(module, samples(FEW))
+        more, other = _record(module, samples(MORE))
         if [step.op for step in few] != [step.op for step in more] or output != other:
             raise ControlFlowError(
                 "the model did different operations on two batches",
@@ -53,20 +62,27 @@ def trace(module: nn.Module, input_shape: Sequence[int], *, device: torch.device
             )
         nodes = tuple(_node(index, *pair, few) for index, pair in enumerate(zip(few, more, strict=True)))
         graph = _without_dead_nodes(Graph(nodes, output, shape, dtype, device))
-        _check(module, graph, _samples(MORE, shape, dtype, device, generator), generator)
+        largest = _check(module, graph, samples(MORE), samples(1))
+        _check_batches(module, graph, samples(max(BATCHES)), largest)
     return graph
 
 
 def _samples(
-    count: int, shape: tuple[int, ...], dtype: torch.dtype, device: torch.device, generator: torch.Generator
+    count: int, shape: tuple[int, ...], box: Box | None, dtype: torch.dtype, generator: torch.Generator
 ) -> Tensor:
-    return torch.rand(count, *shape, generator=generator, dtype=dtype).to(device)
+    """Uniform points of the box, every fourth a corner."""
+    share = torch.rand(count, *shape, generator=generator, dtype=dtype)
+    if box is None:
+        return share
+    share[3::4] = share[3::4].round()
+    lower, upper = box.lower.cpu().to(dtype), box.upper.cpu().to(dtype)
+    return torch.minimum(lower + share * (upper - lower), upper)
 
 
 def _record(module: nn.Module, x: Tensor) -> tuple[list[Step], int]:
     recorder = Recorder(x)
     try:
-        with watching_places(module, recorder.places), recorder:
+        with watching_places(module, recorder.places), recording(recorder):
             result = module(x)
     except RobustError:
         raise
@@ -192,29 +208,47 @@ def _without_dead_nodes(graph: Graph) -> Graph:
     return Graph(nodes, places[graph.output], graph.input_shape, graph.dtype, graph.device)
 
 
-def _check(module: nn.Module, graph: Graph, x: Tensor, generator: torch.Generator) -> None:
-    """The graph answers as the module does, alone and in a batch, and no sample feels another."""
+def _check(module: nn.Module, graph: Graph, x: Tensor, other: Tensor) -> float:
+    """The graph answers as the module does, and no sample feels another. Returns the largest value inside."""
     values = graph.values(x)
-    changed = x.clone()
-    changed[0] = _samples(1, graph.input_shape, graph.dtype, graph.device, generator)[0]
+    changed = torch.cat([other, x[1:]])
     for node, before, after in zip(graph.nodes, values, graph.values(changed), strict=True):
-        rows = [tensor.reshape(MORE, -1)[1:] for tensor in (before, after)]
-        if not _close(*rows):
+        if not _close(before.reshape(MORE, -1)[1:], after.reshape(MORE, -1)[1:]):
             raise _mixes(node.place, node.op, "a sample's value that changes with its neighbour")
-    wanted = module(x)
-    if not _close(values[graph.output], wanted) or not _close(graph.forward(x[:1]), wanted[:1]):
+    largest = max(_largest(value) for value in values)
+    _check_answer(values[graph.output], module(x), largest)
+    return largest
+
+
+def _check_batches(module: nn.Module, graph: Graph, x: Tensor, largest: float) -> None:
+    """The module does the same for one sample and for many, and so does the graph."""
+    wanted = graph.forward(x)
+    for size in BATCHES:
+        _check_answer(wanted[:size], module(x[:size]), largest)
+        _check_answer(wanted[:size], graph.forward(x[:size]), largest)
+
+
+def _check_answer(found: Tensor, wanted: Tensor, largest: float) -> None:
+    if found.numel() == wanted.numel():  # a module may squeeze the batch axis off a single sample
+        wanted = wanted.reshape(found.shape)
+    if not _close(found, wanted, floor=ROUNDING / TOLERANCE * largest):
         raise ControlFlowError(
             "the graph does not answer as the model does",
-            wanted="the same outputs on fresh inputs",
-            got=f"differences up to {float((values[graph.output] - wanted).abs().max()):.3g}",
-            hint="look for branches on values, randomness, and detours over numpy",
+            wanted="the same outputs on fresh inputs, in batches of any size",
+            got=f"shapes {tuple(found.shape)} and {tuple(wanted.shape)}"
+            if found.shape != wanted.shape
+            else f"differences up to {float((found - wanted).abs().max()):.3g}",
+            hint="look for branches on values or on the batch size, randomness, and detours over numpy",
         )
 
 
-def _close(a: Tensor, b: Tensor) -> bool:
+def _close(a: Tensor, b: Tensor, floor: float = 0.0) -> bool:
+    """Within ``TOLERANCE`` of the largest value, or of ``floor`` where that is larger."""
     if a.shape != b.shape:
         return False
-    scale = 1.0
-    with contextlib.suppress(RuntimeError):
-        scale = max(1.0, float(torch.nan_to_num(b).abs().max()))
+    scale = max(floor, _largest(b))
     return bool(torch.isclose(a, b, rtol=0.0, atol=TOLERANCE * scale, equal_nan=True).all())
+
+
+def _largest(values: Tensor) -> float:
+    return float(values.abs().nan_to_num(posinf=0.0).max()) if values.numel() else 0.0

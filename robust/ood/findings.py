@@ -76,6 +76,10 @@ def set_findings(
     ]
 
 
+HEADLINES = ("maximum_softmax", "energy", "mahalanobis")
+"""Detectors whose worst set stands on top of the report; the others stand in the section."""
+
+
 def worst_finding(
     check: str,
     detector: str,
@@ -108,7 +112,7 @@ def worst_finding(
             "normal": normal,
             "interval": f"{INTERVAL}; bonferroni over sets",
         },
-        headline=family == "all",
+        headline=family == "all" and detector in HEADLINES,
         evidence=evidence,
     )
 

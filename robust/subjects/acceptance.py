@@ -15,7 +15,9 @@ from robust.subjects.protocols import Classifier
 LEVEL = 0.01
 _CHUNK = 256
 _TOLERANCE = 1e-3
+_REPEATED = 1e-5
 _COMPARED = 256
+_BATCHES = (1, 2, 7)
 
 
 def accept(classifier: Classifier, dataset: Dataset) -> NDArray[np.int64]:
@@ -31,7 +33,8 @@ def accept(classifier: Classifier, dataset: Dataset) -> NDArray[np.int64]:
     Raises:
         ModelShapeError: the samples are not of the model's shape, or labels exceed its classes.
         NonFiniteError: NaN or infinite logits; names the first sample.
-        DisagreementError: ``logits`` and ``replay`` differ, or an answer depends on the batch.
+        DisagreementError: ``logits`` and ``replay`` differ, a second answer differs from the first, or an answer
+            depends on the batch.
         ChanceAccuracyError: no better than guessing, see ``check_chance``.
     """
     if dataset.sample_shape != classifier.input_shape:
@@ -53,6 +56,7 @@ def accept(classifier: Classifier, dataset: Dataset) -> NDArray[np.int64]:
     samples = torch.from_numpy(np.ascontiguousarray(dataset.samples))
     answers = torch.cat([classifier.replay(part.to(classifier.device)).cpu() for part in torch.split(samples, _CHUNK)])
     _check_finite(answers, classifier, dataset)
+    _check_repeats(answers, samples, classifier)
     _check_agreement(answers, samples, classifier)
     predictions = answers.argmax(1).numpy().astype(np.int64)
     check_chance(predictions, dataset.labels, classes, classifier.source)
@@ -125,12 +129,28 @@ def _check_finite(answers: Tensor, classifier: Classifier, dataset: Dataset) -> 
         )
 
 
+def _check_repeats(first: Tensor, samples: Tensor, classifier: Classifier) -> None:
+    """A second answer to the same input, in batches of the same size, is the first to rounding."""
+    parts = torch.split(samples, _CHUNK)
+    again = torch.cat([classifier.replay(part.to(classifier.device)).cpu() for part in parts])
+    moved = float((again - first).abs().nan_to_num(nan=torch.inf).max())
+    scale = max(float(first.abs().max()), 1e-6)
+    if moved > _REPEATED * scale:
+        changed = int((again.argmax(1) != first.argmax(1)).sum())
+        raise DisagreementError(
+            f"{classifier.source} answers the same input differently the second time",
+            wanted="one answer per input, whatever came before",
+            got=f"a difference of {moved:.3g}, scale {scale:.3g}; the predicted class of {changed} of {len(first)} "
+            "samples changes",
+            hint="dropout or another noise is still on, or the model keeps a state between calls",
+        )
+
+
 def _check_agreement(replayed: Tensor, samples: Tensor, classifier: Classifier) -> None:
     """The torch reading answers like the model's own runtime, and a sample alone like in its batch."""
     compared = samples[:_COMPARED]
     with torch.no_grad():
         read = classifier.logits(compared.to(classifier.device)).cpu()
-        alone = classifier.logits(compared[:1].to(classifier.device)).cpu()
     scale = max(float(replayed[: len(read)].abs().max()), 1e-6)
     gap = float((read - replayed[: len(read)]).abs().max())
     same = float((read.argmax(1) == replayed[: len(read)].argmax(1)).double().mean())
@@ -142,11 +162,16 @@ def _check_agreement(replayed: Tensor, samples: Tensor, classifier: Classifier) 
             got=f"a difference of {gap:.3g}; the predicted class agrees on {same:.1%} of {len(read)} samples",
             hint="this is a fault of the reader or of a lossy element type: please report the model's operators",
         )
-    drift = float((alone - read[:1]).abs().max())
-    if not drift <= _TOLERANCE * scale:
-        raise DisagreementError(
-            f"{classifier.source} answers differently for a sample alone and in a batch",
-            wanted="answers that do not depend on the other samples",
-            got=f"a difference of {drift:.3g}, scale {scale:.3g}",
-            hint="normalisation in training mode or a reduction over the batch does this",
-        )
+    for size in _BATCHES:
+        few = compared[-size:].to(classifier.device)
+        with torch.no_grad():
+            answers = torch.cat([classifier.logits(few).cpu(), classifier.replay(few).cpu()])
+        wanted = torch.cat([read[-size:], replayed[: len(read)][-size:]])
+        drift = float((answers - wanted).abs().nan_to_num(nan=torch.inf).max())
+        if not drift <= _TOLERANCE * scale:
+            raise DisagreementError(
+                f"{classifier.source} answers differently for a sample alone and in a batch",
+                wanted="answers that do not depend on the other samples",
+                got=f"a difference of {drift:.3g} in a batch of {size}, scale {scale:.3g}",
+                hint="normalisation in training mode, a reduction over the batch, or a branch on its size does this",
+            )

@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
-from robust.errors import GraphError
+from robust.errors import GraphError, UnsupportedOperatorError
+from robust.graph import trace
 from robust.graph.onnx_file import read_onnx
 from robust.graph.onnx_module import OnnxModule
 from robust.graph.onnx_operators import OPERATORS
@@ -259,6 +260,23 @@ def test_operators_with_two_inputs_that_vary(tmp_path: Path) -> None:
     x = sample(Case("", (6,)))
     module = OnnxModule(write(model, tmp_path))
     np.testing.assert_allclose(module(torch.from_numpy(x)).numpy(), runtime(model, x=x), atol=1e-6)
+
+
+@pytest.mark.parametrize("to", [TensorProto.FLOAT16, TensorProto.BFLOAT16])
+def test_a_cast_to_fewer_digits_rounds_and_cannot_be_proved_about(to: int, tmp_path: Path) -> None:
+    """1 / 3 has 0.33325195 as its nearest half and 0.33398438 as its nearest bfloat16: a certificate would miss it."""
+    nodes = [
+        helper.make_node("Cast", ["x"], ["s"], to=to),
+        helper.make_node("Cast", ["s"], ["c"], to=TensorProto.FLOAT),
+        helper.make_node("Relu", ["c"], ["y"]),
+    ]
+    model = graph(nodes, {"x": ["N", 1]}, {})
+    module = OnnxModule(write(model, tmp_path))
+    answer = float(module(torch.tensor([[1 / 3]]))[0, 0])
+    assert answer == pytest.approx({TensorProto.FLOAT16: 0.333251953125, TensorProto.BFLOAT16: 0.333984375}[to], abs=0)
+    assert answer == float(runtime(model, x=np.float32([[1 / 3]]))[0, 0])
+    with pytest.raises(UnsupportedOperatorError, match="_to_copy"):
+        trace(module, (1,), device=torch.device("cpu"))
 
 
 def test_tables_hold_what_the_readme_promises() -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import random
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -117,9 +119,10 @@ def _through_a_view(x: Tensor) -> Tensor:
     ("function", "error", "word"),
     [
         (_branch, ControlFlowError, "decides"),
-        (_numpy, ControlFlowError, "not the same for two inputs"),
-        (_buffer, ControlFlowError, "not the same for two inputs"),
-        (lambda x: x + torch.rand(4), ControlFlowError, "not the same for two inputs"),
+        (_numpy, ControlFlowError, "leaves torch"),
+        (_buffer, UnsupportedOperatorError, "shares memory"),
+        (lambda x: x + torch.rand(4), ControlFlowError, "draws random numbers"),
+        (lambda x: x + random.random(), ControlFlowError, "not the same for two inputs"),
         (lambda x: torch.erf(x), UnsupportedOperatorError, "erf"),
         (lambda x: x * x, UnsupportedOperatorError, "mul"),
         (lambda x: 1 / x, UnsupportedOperatorError, "Lambda"),

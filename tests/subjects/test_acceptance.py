@@ -139,3 +139,35 @@ def test_a_wrong_order_of_labels_of_a_real_model_is_refused() -> None:
     rolled = match_labels(data, 10, labels_order=[*range(1, 10), 0])
     with pytest.raises(ChanceAccuracyError):
         accept(classifier, rolled.take(np.arange(0, 2000, 10)))
+
+
+class Moody(nn.Module):
+    """A threshold model with something wrong: noise, a memory of its calls, or an eye on the batch size."""
+
+    def __init__(self, fault: str) -> None:
+        super().__init__()
+        self.fault, self.calls = fault, 0
+        self.layer = linear([[0.0], [2.0]], [1.0, 0.0])
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls += 1
+        logits: Tensor = self.layer(x)
+        if self.fault == "noise":
+            return logits + 0.01 * torch.randn(logits.shape, generator=torch.Generator().manual_seed(self.calls))
+        if self.fault == "dropout":
+            return nn.functional.dropout(logits, 0.02, training=True)
+        if self.fault == "memory":
+            return logits + 1e-3 * self.calls
+        return logits if len(x) > 10 else -logits
+
+
+@pytest.mark.parametrize(
+    ("fault", "word"),
+    [("noise", "second time"), ("dropout", "second time"), ("memory", "second time"), ("batch", "alone")],
+)
+def test_a_model_that_does_not_answer_for_itself_is_refused_by_name(fault: str, word: str) -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        subject = TorchClassifier(Moody(fault), (1,), name=fault, output="logits")
+        with pytest.raises(DisagreementError, match=word):
+            accept(subject, table())

@@ -310,3 +310,30 @@ def test_rows_combine_exactly() -> None:
     third = Row({0: Fraction(1, 3), 1: Fraction(1)}, Fraction(1))
     total = Row.combine([(Fraction(3), third), (Fraction(-3), Row.unknown(1))], Fraction(1, 7))
     assert total == Row({0: Fraction(1)}, Fraction(22, 7))
+
+
+def test_a_model_in_half_precision_is_not_verified_by_exact_arithmetic() -> None:
+    """Exactly, ``y = (x + 1000) - 1000 + 0.1`` keeps 0.1 from 0; a half near 1000 is a multiple of 0.5 and forgets it."""
+
+    class Half(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return ((x.half() + 1000.1) - 1000).float()
+
+    module = nn.Sequential(linear([[1.0]], [1000.1]), nn.ReLU(), linear([[1.0]], [-1000.0]))
+    item = reaches(box([0.0], [0.2]), [[1.0]], [0.01])
+    graph = graph_of(module, (1,))
+    assert SmtVerifier(replay=module).verify(graph, [item])[0].verdict is Verdict.VERIFIED
+    result = SmtVerifier(replay=Half()).verify(graph, [item])[0]
+    assert result.verdict is Verdict.UNKNOWN
+    assert "farther from exact arithmetic" in result.reason
+
+
+def test_a_network_whose_float32_run_overflows_is_unknown() -> None:
+    """Exactly ``y = 1e-38 (3e38 x0 + 3e38 x1) - 1`` lies in [3, 5]; in float32 the sum is infinite, and so is ``y``."""
+    module = nn.Sequential(linear([[3e38, 3e38]], [0.0]), nn.ReLU(), linear([[1e-38]], [-1.0]))
+    with torch.no_grad():
+        assert float(module(torch.ones(1, 2))) == float("inf")
+    item = reaches(box([0.7, 0.7], [1.0, 1.0]), [[-1.0]], [-6.0])
+    result = SmtVerifier().verify(graph_of(module, (2,)), [item])[0]
+    assert result.verdict is Verdict.UNKNOWN
+    assert "overflow" in result.reason

@@ -23,6 +23,8 @@ UNIT_32 = 2.0**-24
 """Unit roundoff of float32."""
 UNDERFLOW_32 = 2.0**-125
 """More than one float32 operation can lose to underflow, also where subnormals are flushed to zero."""
+LARGEST_32 = 3.4e38
+"""A float32 sum of terms whose magnitudes add up to no more than this does not overflow, in any order."""
 
 
 class TooLargeError(RobustError):
@@ -161,7 +163,12 @@ class _Encoder:
                 continue
             rows.append(Row.combine(parts, Fraction(constant)))
             rounded[output] = len(parts) + 3
-        return _Value(rows, error * 1.01 + rounded * (UNIT_32 * (magnitude + error) + UNDERFLOW_32), magnitude * 1.01)
+        error = error * 1.01 + rounded * (UNIT_32 * (magnitude + error) + UNDERFLOW_32)
+        if not bool((magnitude * 1.01 + error < LARGEST_32).all()):
+            raise NonFiniteError(
+                f"float32 may overflow, at {node.place}", wanted="sums below 3.4e38", got=f"{magnitude.max():.3g}"
+            )
+        return _Value(rows, error, magnitude * 1.01)
 
     def _nonlinear(self, node: Node, operand: _Value) -> _Value:
         lower, upper = self.relaxation.bound(operand.rows)

@@ -22,6 +22,8 @@ from verifiers.smt.solver import Limits, Solver
 ARITHMETIC = "exact rational arithmetic of the stored weights, with a margin for float32 rounding in any order of sums"
 Replay = Callable[[Tensor], Tensor]
 """From inputs ``[n, *input_shape]`` to the real model's outputs ``[n, outputs]``."""
+TRIED = 16
+"""Points at which the real model is compared with exact arithmetic before anything is said of it."""
 DIGITS = (5, 9, None)
 """Binary digits of the coefficients in the questions that are asked one after the other; None for the exact one."""
 
@@ -102,6 +104,8 @@ class _Question:
             margin = min(margin, excluded)
             if excluded <= 0:
                 open_clauses.append(clause)
+        if strange := self._strange():
+            return _unknown(strange)
         if not open_clauses:
             finite = margin if np.isfinite(margin) else None
             return _verified("linear bounds exclude every unsafe clause; Z3 had nothing left to decide", finite)
@@ -162,6 +166,22 @@ class _Question:
             slack += (len(used) + 2) * UNIT_32 * size
             result.append(Constraint(used, Fraction(offset) + sign * Fraction(slack)))
         return result
+
+    def _strange(self) -> str:
+        """Why the real model is no float32 run of the graph (half precision, another function); else nothing."""
+        generator = torch.Generator().manual_seed(0)
+        share = torch.rand(TRIED, *self.box.shape, generator=generator)
+        share[::2] = share[::2].round()
+        lower, upper = self.box.lower.cpu(), self.box.upper.cpu()
+        points = self.box.clamp((lower + share * (upper - lower)).float().to(self.graph.device))
+        with torch.no_grad():
+            exact = self.graph.to(torch.float64).forward(points.double()).flatten(1)
+            found = self.real(points).flatten(1).to(exact)
+        allowed = torch.tensor(self.program.rounding, dtype=torch.float64, device=exact.device) * 1.01 + 1e-300
+        beyond = float(((found - exact).abs() / allowed).nan_to_num(nan=torch.inf).max())
+        if beyond <= 1:
+            return ""
+        return f"the real model is {beyond:.3g} times farther from exact arithmetic than float32 rounding explains"
 
     def _starts(self) -> Tensor:
         lower, upper = self.box.lower.float(), self.box.upper.float()

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import Field, field_validator
 
-from attacks.balls import Norm
+from attacks.balls import NORM_NAMES, Norm
 from robust.audit.check import (
     Check,
     CheckSettings,
@@ -19,7 +19,8 @@ from robust.audit.check import (
     Shard,
     blocks,
 )
-from robust.audit.checks.sandwich import NAMES, Answers, contradictions, curve_plot, enclosures
+from robust.audit.checks.certificate_controls import TOLERANCE, agreement, try_balls
+from robust.audit.checks.sandwich import Answers, contradictions, curve_plot, enclosures
 from robust.audit.radii import UNIT_EPSILONS, epsilon_grid
 from robust.errors import GraphError
 from robust.graph import Graph, trace
@@ -79,11 +80,13 @@ class Certificates(Check):
         "A sample without a certificate is undecided, not broken: these bounds are incomplete and fall short on "
         "networks that were not trained for them.",
         "The proof speaks of the network as an operation graph in real numbers, computed in float64 with a margin "
-        "against rounding; rounding errors are not bounded formally, nor is the runtime that executes the model.",
+        "against rounding; rounding errors are not bounded formally, nor is the runtime that executes the model. A "
+        "proof must also exceed twice the largest difference to that runtime that was seen in the same balls.",
         "The proof speaks of these samples and these balls, and says nothing about rotations, occlusions or other "
         "inputs.",
     )
     Settings: ClassVar[type[CheckSettings]] = CertificatesSettings
+    version: ClassVar[int] = 2
 
     def __init__(self) -> None:
         self._graphs: dict[str, Graph] = {}
@@ -113,20 +116,35 @@ class Certificates(Check):
         ]
 
     def run(self, shard: Shard, settings: CertificatesSettings, context: Context) -> Payload:
-        """``certified``: bool per sample: the answer is right and proved to stay right."""
-        parameters = shard.parameters
+        """``certified``: bool per sample: the answer is right and proved to stay right.
+
+        ``tried``: bool per sample: the deployed model was right at a few points of the ball. ``gap``, ``scale``,
+        ``points``: see ``certificate_controls.Trial``.
+        """
+        parameters, graph = shard.parameters, self._graph(context)
+        samples, labels = context.samples(shard.indices), context.labels(shard.indices)
+        generator = context.torch_generator(self.name, shard.name)
+        epsilon, norm = parameters["epsilon"], parameters["norm"]
+        trial = try_balls(graph, context.classifier, samples, labels, epsilon, norm, generator)
         certified = certify(
-            self._graph(context),
-            context.samples(shard.indices),
-            context.labels(shard.indices),
-            [parameters["epsilon"]],
-            norm=parameters["norm"],
+            graph,
+            samples,
+            labels,
+            [epsilon],
+            norm=norm,
             box=context.classifier.input_box,
             method=parameters["method"],
             effort=Effort(rows=settings.rows, bytes=settings.memory_mib * 2**20),
+            slack=2 * trial.gap,
         )
         right = context.predictions[list(shard.indices)] == context.data.labels[list(shard.indices)]
-        return {"certified": np.asarray(certified[0].cpu().numpy() & right)}
+        return {
+            "certified": np.asarray(certified[0].cpu().numpy() & right),
+            "tried": np.asarray(~trial.broken.cpu().numpy()),
+            "gap": trial.gap,
+            "scale": trial.scale,
+            "points": trial.points,
+        }
 
     def conclude(
         self,
@@ -149,9 +167,8 @@ class Certificates(Check):
             evidence = (curve_plot(answers, norm, right), self._table(answers, norm, radii, settings))
             found[0] = found[0].model_copy(update={"evidence": evidence})
             findings += found + enclosures(self.name, answers, norm, radii)
-        if answers.attacked:
-            findings.append(contradictions(self.name, answers))
-        return findings
+        tolerance = float(getattr(context.classifier, "agreement_tolerance", TOLERANCE))
+        return [*findings, contradictions(self.name, answers), agreement(self.name, results, tolerance)]
 
     def estimate(self, settings: CertificatesSettings, samples: int, classes: int) -> str:
         """Cost in words."""
@@ -170,7 +187,9 @@ class Certificates(Check):
                     hint="give the model as ONNX, torch module or exported program",
                 )
             try:
-                self._graphs[classifier.digest] = trace(module, classifier.input_shape, device=classifier.device)
+                self._graphs[classifier.digest] = trace(
+                    module, classifier.input_shape, device=classifier.device, box=classifier.input_box
+                )
             except GraphError as error:
                 raise NotAssessedError(
                     f"the network cannot be read as an operation graph: {error.message}",
@@ -184,7 +203,7 @@ class Certificates(Check):
         self,
         answers: Answers,
         method: str,
-        norm: str,
+        norm: Norm,
         epsilon: float,
         settings: CertificatesSettings,
         *,
@@ -196,7 +215,7 @@ class Certificates(Check):
             check=self.name,
             metric="certified_accuracy",
             parameters={"norm": norm, "epsilon": epsilon, "method": method},
-            title=f"Certified accuracy within {NAMES[norm]} {epsilon:g} by {method} bounds",
+            title=f"Certified accuracy within {NORM_NAMES[norm]} {epsilon:g} by {method} bounds",
             value=count / total,
             unit="share",
             interval=wilson(count, total),
@@ -213,13 +232,13 @@ class Certificates(Check):
             headline=headline,
         )
 
-    def _table(self, answers: Answers, norm: str, radii: tuple[float, ...], settings: CertificatesSettings) -> Table:
+    def _table(self, answers: Answers, norm: Norm, radii: tuple[float, ...], settings: CertificatesSettings) -> Table:
         rows = tuple(
             (epsilon, *(int(answers.certified(method, norm, epsilon).sum()) for method in settings.methods))
             for epsilon in radii
         )
         return Table(
-            title=f"Samples certified within {NAMES[norm]} balls",
+            title=f"Samples certified within {NORM_NAMES[norm]} balls",
             columns=("epsilon", *settings.methods),
             rows=rows,
             caption=f"of {int(answers.asked.sum())} samples; arithmetic: {ARITHMETIC}",

@@ -166,7 +166,9 @@ class SmtCheck(Check):
                     "an exact solver needs the network's operations, and this subject is a black box",
                     hint="give the model as ONNX, torch module or exported program",
                 )
-            self._graphs[classifier.digest] = trace(module, classifier.input_shape, device=classifier.device)
+            self._graphs[classifier.digest] = trace(
+                module, classifier.input_shape, device=classifier.device, box=classifier.input_box
+            )
         return self._graphs[classifier.digest]
 
     @staticmethod

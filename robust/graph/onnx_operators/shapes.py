@@ -14,6 +14,7 @@ from robust.graph.onnx_operators.operator import Node, Operator, Table, plain
 _INTEGERS = {2: torch.uint8, 3: torch.int8, 5: torch.int16, 6: torch.int32, 7: torch.int64, 9: torch.bool}
 _INTEGERS |= {4: torch.int32, 12: torch.int64, 13: torch.int64}
 _FLOATS = {1, 10, 11, 16}
+_SHORT = {10: torch.float16, 16: torch.bfloat16}
 
 
 def _ints(values: Any) -> list[int]:
@@ -165,8 +166,10 @@ def _constant_of_shape(node: Node, shape: Any) -> Tensor:
 
 
 def _cast(node: Node, x: Tensor) -> Tensor:
-    """Between floats nothing changes: the whole network has one float type, so that it can be read in float64 too."""
+    """The network has one float type, so that it can be read in float64 too; to fewer digits it is really rounded."""
     to = node.get("to")
+    if to in _SHORT and x.is_floating_point():
+        return x.to(_SHORT[to]).to(x.dtype)
     if to in _FLOATS:
         return x if x.is_floating_point() else x.to(torch.get_default_dtype())
     if to not in _INTEGERS:

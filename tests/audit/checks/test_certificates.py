@@ -97,9 +97,55 @@ def test_certified_accuracy_is_the_share_farther_away_than_epsilon(method: str) 
         assert finding.outcome is Outcome.MEASURED
 
 
-def test_without_attacks_there_is_no_enclosure_and_no_control() -> None:
+def test_without_attacks_there_is_no_enclosure_and_drawn_points_are_the_control() -> None:
     found = audit(Certificates(), SETTINGS, context(Line()))
-    assert {finding.metric for finding in found.values()} == {"certified_accuracy"}
+    assert {f.metric for f in found.values()} == {"certified_accuracy", "contradictions", "graph_agreement"}
+    assert found["certificates/contradictions"].n == 4  # certified at some radius: 0.2, -0.3, 0.5, -0.7
+    agreement = found["certificates/graph_agreement"]
+    assert (agreement.outcome, agreement.value) == (Outcome.PASS, 0.0)
+    assert agreement.n == 6 * 3 * 2 * 7  # samples, balls, methods, points
+
+
+class Twin(nn.Module):
+    """Answers as ``Line`` near 0 and with twice the distance to it far off: robust where ``Line`` is not."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return Line()(x + 0.3 * torch.clamp(x * 10, -1, 1))
+
+
+def test_a_graph_that_is_not_the_deployed_model_fails_its_control_and_certifies_no_more_than_holds() -> None:
+    """``Twin`` keeps answers 0.3 farther away than the deployed ``Line``; twice that gap is just what is taken off."""
+    found = audit(Certificates(), SETTINGS, context(Twin()))
+    for norm, epsilon, count in (("linf", 0.1, 4), ("linf", 0.4, 2), ("l2", 0.25, 3)):
+        for method in ("interval", "crown"):
+            finding = found[f"certificates/certified_accuracy?epsilon={epsilon}&method={method}&norm={norm}"]
+            assert finding.value is not None
+            assert finding.value <= count / 6
+    assert found["certificates/graph_agreement"].outcome is Outcome.FAIL
+    assert found["certificates/contradictions"].outcome is Outcome.PASS
+
+
+def test_a_point_drawn_from_a_certified_ball_that_is_wrong_fails_the_control() -> None:
+    """A payload that certifies 0.2 within 0.4, whose ball reaches -0.2: some of six random corners show it."""
+    check, where = Certificates(), context(Line())
+    results = [(shard, check.run(shard, SETTINGS, where)) for shard in check.plan(SETTINGS, where)]
+    forged = [(shard, {**payload, "certified": np.ones_like(payload["certified"])}) for shard, payload in results]
+    control = next(f for f in check.conclude(forged, SETTINGS, where, {}) if f.metric == "contradictions")
+    assert control.outcome is Outcome.FAIL
+
+
+def test_a_certificate_must_exceed_the_difference_to_the_runtime() -> None:
+    """The margin at 0.5 within 0.4 is 2 * 0.1; a slack of 0.19 leaves it, one of 0.21 does not."""
+    from robust.graph import trace
+    from verifiers import certify
+
+    graph = trace(Line(), (1,), device=torch.device("cpu"))
+    box = Box(torch.tensor([-1.0]), torch.tensor([1.0]))
+    for slack, wanted in ((0.19, True), (0.21, False), (float("inf"), False)):
+        found = certify(
+            graph, torch.tensor([[0.5]]), torch.tensor([0]), [0.4], norm="linf", box=box, method="crown", slack=slack
+        )
+        assert found.tolist() == [[wanted]]
 
 
 def test_sandwich_with_attacks() -> None:
@@ -113,7 +159,7 @@ def test_sandwich_with_attacks() -> None:
     assert (enclosure.interval.low, enclosure.interval.high) == (wilson(2, 6).low, wilson(2, 6).high)
     assert enclosure.interval.method == "certificate and attack"
     (shares,) = enclosure.evidence
-    assert [row[1] for row in shares.rows] == [2, 0, 4]
+    assert shares.rows == ((0.4, 6, 2, 0, 4),)
     assert "certificates/robust_accuracy?epsilon=0.1&norm=linf" not in found
     control = found["certificates/contradictions"]
     assert control.control
@@ -128,12 +174,19 @@ def test_sandwich_with_attacks() -> None:
     assert pgd.y == pytest.approx((5 / 6, 2 / 6))
 
 
+def test_the_sanity_control_is_no_part_of_the_sandwich() -> None:
+    attacks = [attacked("pgd", 0.4, [False] * 6), attacked("sanity", 0.9, [False] * 6, control=True)]
+    found = audit(Certificates(), SETTINGS, context(Line()), attacks)
+    plot = next(item for item in found[next(iter(found))].evidence if isinstance(item, CurvePlot))
+    assert max(max(curve.x) for curve in plot.curves) == 0.4
+
+
 def test_undecided_lies_between() -> None:
     attacks = [attacked("pgd", 0.4, [False, True, True, True, True, False])]
     enclosure = audit(Certificates(), SETTINGS, context(Line()), attacks)[
         "certificates/robust_accuracy?epsilon=0.4&norm=linf"
     ]
-    assert [row[1] for row in enclosure.evidence[0].rows] == [2, 2, 2]
+    assert enclosure.evidence[0].rows == ((0.4, 6, 2, 2, 2),)
     assert enclosure.interval.low == wilson(2, 6).low
     assert enclosure.interval.high == wilson(4, 6).high
 
