@@ -1,7 +1,7 @@
 """auto_LiRPA (Xu et al. 2020) as a peer, where it is importable: the index's version 0.3 as well as today's.
 
-Version 0.3 of 2022 installs with ``pip install --no-deps auto-lirpa==0.3`` (and ``appdirs``, ``tqdm``) in a scratch environment; what
-it wants of numpy and torch of its time is put back here, before it is imported.
+Version 0.3 of 2022 installs with ``pip install --no-deps auto-lirpa==0.3`` (and ``appdirs``, ``tqdm``) in a scratch
+environment; what it wants of numpy and torch of its time is put back here, before it is imported.
 """
 
 from __future__ import annotations

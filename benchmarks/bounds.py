@@ -1,4 +1,4 @@
-"""Interval and CROWN bounds: a batch at once against one sample at a time, and against auto_LiRPA where it is installed."""
+"""Interval and CROWN bounds: a batch at once against one sample at a time, and against auto_LiRPA if installed."""
 
 from __future__ import annotations
 
@@ -54,7 +54,16 @@ def batching(trial: Trial, sizes: list[int], repeats: int) -> list[tuple[object,
             gap = (calls["batch"]() - calls["single"]()).abs().max()  # type: ignore[operator]
             per_item = f"{1000 * times['batch'].median / len(chosen):.3g}"
             rows.append(
-                (trial.name, radius, method, len(chosen), times["batch"], per_item, ratio(times["single"], times["batch"]), f"{gap:.1e}")
+                (
+                    trial.name,
+                    radius,
+                    method,
+                    len(chosen),
+                    times["batch"],
+                    per_item,
+                    ratio(times["single"], times["batch"]),
+                    f"{gap:.1e}",
+                )
             )
     return rows
 
@@ -74,7 +83,9 @@ def against_peer(library: object, trial: Trial, sizes: list[int], repeats: int) 
                 theirs = auto_lirpa_peer.lower_bounds(library, bounded, x, radius, matrices, method)
                 their_bounds = theirs()
             except Exception as error:
-                rows.append((trial.name, method, len(chosen), "-", "-", "-", f"auto_LiRPA stops: {type(error).__name__}"))
+                rows.append(
+                    (trial.name, method, len(chosen), "-", "-", "-", f"auto_LiRPA stops: {type(error).__name__}")
+                )
                 continue
             times: dict[str, Timing] = paired(
                 {"ours": lambda m=method, r=chosen: ours(network, trial, r, radius, m), "theirs": theirs},  # type: ignore[misc]
@@ -110,8 +121,8 @@ def main() -> None:
     rows = [row for trial in found for row in batching(trial, settings.sizes, settings.repeats)]
     page.say(
         "Lower bounds of label minus each rival over L-inf balls, float32, one side. CPU seconds: median [range] of "
-        f"{settings.repeats} paired rounds, tracing excluded. Gain: seconds one by one over seconds of the batch. Difference: largest of "
-        "the bounds."
+        f"{settings.repeats} paired rounds, tracing excluded. Gain: seconds one by one over seconds of the batch. "
+        "Difference: largest of the bounds."
     )
     page.table(("network", "radius", "method", "batch", "s", "ms per sample", "gain of batching", "difference"), rows)
     if settings.peer:
@@ -121,10 +132,13 @@ def main() -> None:
         else:
             rows = [row for trial in found for row in against_peer(library, trial, settings.sizes, settings.repeats)]
             page.say(
-                f"auto_LiRPA {auto_lirpa_peer.version()} on the same balls and questions (for IBP it has no one-sided mode). Speed: its "
-                "seconds over ours. Bounds: mean lower bound, higher is tighter, and samples certified by them alone."
+                f"auto_LiRPA {auto_lirpa_peer.version()} on the same balls and questions (for IBP it has no one-sided "
+                "mode). Speed: its seconds over ours. Bounds: mean lower bound, higher is tighter, and samples certified "
+                "by them alone."
             )
-            page.table(("network", "method", "batch", "s, ours", "s, auto_LiRPA", "speed", "bounds, ours / auto_LiRPA"), rows)
+            page.table(
+                ("network", "method", "batch", "s, ours", "s, auto_LiRPA", "speed", "bounds, ours / auto_LiRPA"), rows
+            )
     page.say("Noise: other processes shared the cores; trust a ratio to about its range.")
     page.write()
 

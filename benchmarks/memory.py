@@ -39,7 +39,7 @@ def main() -> None:
             run = child(arguments, Path(folder))
         base = run.peak if name == "import torch" else base
         rows.append((name, f"{run.peak:.0f}", f"{run.peak / base:.2f}", f"{run.cpu:.1f}", run.status))
-    page.say("One run each, of the process itself; the solver of the check `smt` is a process of its own and not counted.")
+    page.say("One run each, of the process itself; the solver of `smt` is a process of its own and not counted.")
     page.table(("process", "peak MiB", "over `import torch`", "CPU s", "exit status"), rows)
     page.say("Noise: peaks repeat to a few MiB; they depend on torch's build far more than on the load of the machine.")
     page.write()

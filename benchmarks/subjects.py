@@ -1,4 +1,4 @@
-"""The networks that benchmarks run on: the shipped digits classifier, and MNIST networks where the checkout has them."""
+"""The networks that benchmarks run on: the shipped digits classifier, and MNIST networks where there are any."""
 
 from __future__ import annotations
 
@@ -36,7 +36,9 @@ def trials(count: int) -> list[Trial]:
     """All there are, ``count`` samples each."""
     digits = ROOT / "examples" / "digits"
     with np.load(digits / "test.npz", allow_pickle=False) as file:
-        found = [_trial("digits", digits / "classifier.onnx", file["samples"], file["labels"], (0.02, 0.05, 0.1), count)]
+        found = [
+            _trial("digits", digits / "classifier.onnx", file["samples"], file["labels"], (0.02, 0.05, 0.1), count)
+        ]
     mnist = SHARED.parent / "mnist" / "test.npz"
     if mnist.is_file():
         with np.load(mnist, allow_pickle=False) as file:
