@@ -13,7 +13,7 @@ import torch
 
 from robust.audit.check import Context
 from robust.audit.plan import DataPlan, GeneratorPlan, ModelPlan, Numbers, Plan
-from robust.data import Dataset, fit_to_box, load_data, match_labels
+from robust.data import Dataset, fit_shape, fit_to_box, load_data, load_samples, match_labels
 from robust.errors import InstallationError, PlanError, SubjectError
 from robust.record import DataRecord, SubjectRecord
 from robust.subjects import Classifier, Generator, RangeScaled, accept, box_in_words, load_classifier, load_generator
@@ -87,7 +87,7 @@ def _assemble(plan: Plan, given: Given, device: torch.device) -> Assembly:
     loaded = _load(plan.data) if given.data is None else given.data
     reference = given.reference
     if reference is None and plan.reference is not None:
-        reference = _load(plan.reference, plan.data)
+        reference = _load(plan.reference, plan.data, loaded.feature_names)
     classifier, assumed = given.classifier, _NOTHING_ASSUMED
     if classifier is None:
         classifier, assumed = _classifier(plan.model, loaded, reference, plan.device)
@@ -104,7 +104,7 @@ def _assemble(plan: Plan, given: Given, device: torch.device) -> Assembly:
         classifier=classifier,
         data=used,
         reference=reference,
-        ood={name: _ood(name, plan, given, classifier) for name in {**plan.ood, **given.ood}},
+        ood={name: _ood(name, plan, given, loaded, classifier) for name in {**plan.ood, **given.ood}},
         generator=generator,
         seed=plan.seed,
         device=device,
@@ -153,8 +153,8 @@ def _device(name: str) -> torch.device:
     return device
 
 
-def _load(plan: DataPlan, fallback: DataPlan | None = None) -> Dataset:
-    """A data set as its section says; a reference inherits column names from the evaluation data's section."""
+def _load(plan: DataPlan, fallback: DataPlan | None = None, features: tuple[str, ...] = ()) -> Dataset:
+    """A data set as its section says; a reference inherits column names from the evaluation data and its section."""
     given = plan.model_fields_set
     like = plan if fallback is None else fallback
 
@@ -168,7 +168,7 @@ def _load(plan: DataPlan, fallback: DataPlan | None = None) -> Dataset:
         labels=(pick("labels") if same_form and not plan.source.endswith(".npy") else plan).labels,
         groups=(pick("groups") if same_form else plan).groups,
         bins=(pick("bins") if same_form else plan).bins,
-        features=(pick("features") if same_form else plan).features,
+        features=(pick("features").features or features or None) if same_form else plan.features,
         missing=(pick("missing") if same_form else plan).missing,
         scale=(pick("scale") if same_form else plan).scale,
     )
@@ -263,10 +263,26 @@ def _in_units(dataset: Dataset, classifier: Classifier) -> Dataset:
     return fit_to_box(dataset, classifier)
 
 
-def _ood(name: str, plan: Plan, given: Given, classifier: Classifier) -> Dataset:
+def _ood(name: str, plan: Plan, given: Given, data: Dataset, classifier: Classifier) -> Dataset:
+    """Abnormal inputs in the subject's units. Their labels mean nothing; in a table they may leave the ranges."""
     section = plan.ood.get(name, DataPlan())
-    loaded = given.ood[name] if name in given.ood else _load(section)
-    return _limited(_in_units(loaded, classifier), section.limit, plan.seed)
+    loaded = given.ood[name] if name in given.ood else _load_abnormal(section, data)
+    if isinstance(classifier, RangeScaled):
+        loaded = classifier.scale(fit_shape(loaded, classifier.input_shape), beyond=True)
+    else:
+        loaded = fit_to_box(loaded, classifier)
+    return _limited(loaded, section.limit, plan.seed)
+
+
+def _load_abnormal(section: DataPlan, data: Dataset) -> Dataset:
+    table = data.feature_names and not section.source.startswith("builtin:") and not Path(section.source).is_dir()
+    return load_samples(
+        section.source,
+        samples=section.samples,
+        features=section.features or (data.feature_names if table else None),
+        missing=section.missing,
+        scale=section.scale,
+    )
 
 
 def _limited(dataset: Dataset, limit: int | None, seed: int) -> Dataset:

@@ -50,7 +50,8 @@ def matches_rule(finding: Finding, rule: ThresholdRule) -> bool:
 def judge(finding: Finding, rule: ThresholdRule, level: GateLevel) -> Finding:
     """One finding against one threshold. A finding that was not assessed stays so.
 
-    Of several thresholds on one finding, the one with the worst outcome is kept, with its reason.
+    Of several thresholds on one finding, the one with the worst outcome is kept, with its reason. What a check itself
+    left open or failed, no threshold makes good.
     """
     threshold = Threshold(minimum=rule.minimum, maximum=rule.maximum, level=level)
     if finding.outcome is Outcome.NOT_ASSESSED:
@@ -64,8 +65,9 @@ def judge(finding: Finding, rule: ThresholdRule, level: GateLevel) -> Finding:
         outcome, reason = Outcome.INCONCLUSIVE, "it has neither a value nor an interval to judge"
         return finding.model_copy(update={"threshold": threshold, "outcome": outcome, "reason": reason})
     outcome, reason = _judge_range(low, high, where, rule)
-    if finding.threshold is not None and _SEVERITY.get(finding.outcome, -1) > _SEVERITY[outcome]:
-        return finding
+    if _SEVERITY.get(finding.outcome, -1) > _SEVERITY[outcome]:
+        kept = finding.threshold if finding.threshold is not None else threshold
+        return finding.model_copy(update={"threshold": kept})
     return finding.model_copy(update={"threshold": threshold, "outcome": outcome, "reason": reason})
 
 
