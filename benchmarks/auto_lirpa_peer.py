@@ -1,7 +1,7 @@
 """auto_LiRPA (Xu et al. 2020) as a peer, where it is importable: the index's version 0.3 as well as today's.
 
-Version 0.3 of 2022 installs with ``pip install --no-deps auto-lirpa==0.3`` (and ``appdirs``, ``tqdm``) in a scratch environment; what
-it wants of numpy and torch of its time is put back here, before it is imported.
+Version 0.3 of 2022 installs with ``pip install --no-deps auto-lirpa==0.3`` (and ``appdirs``, ``tqdm``) in a scratch
+environment; what it wants of numpy and torch of its time is put back here, before it is imported.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def load() -> Any | None:
     try:
         _put_back_what_is_gone()
         import auto_LiRPA
-    except ImportError:
+    except (ImportError, AttributeError):
         return None
     return auto_LiRPA
 
@@ -65,7 +65,7 @@ def _put_back_what_is_gone() -> None:
     if not hasattr(np, "bool"):
         np.bool = np.bool_  # type: ignore[attr-defined]
     if not hasattr(helper, "_set_opset_version"):
-        from torch.onnx._globals import GLOBALS
+        from torch.onnx._internal.torchscript_exporter._globals import GLOBALS
 
         def set_version(version: int) -> None:
             GLOBALS.export_onnx_opset_version = version

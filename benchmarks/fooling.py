@@ -17,9 +17,9 @@ METHODS: dict[str, FoolingMethod] = {
     "MAP-Elites, batch 10": MapElites(batch=10),
 }
 ELSEWHERE = """\
-Figures of others, from an earlier measurement on another small MNIST network and machine, so not to be divided by ours:
-gradient ascent with Adam 380 evaluations; `ribs` GridArchive with each image offered to all ten cells 12,100; `ribs` in its
-ordinary use reached one or two classes in 60,000."""
+Figures of others, from an earlier measurement on another small MNIST network and machine, so not to be divided by
+ours: gradient ascent with Adam 380 evaluations; `ribs` GridArchive with each image offered to all ten cells 12,100;
+`ribs` in its ordinary use reached one or two classes in 60,000."""
 
 
 def evaluations(made: Fooling) -> int | None:
@@ -53,8 +53,8 @@ def main() -> None:
     page = Page("fooling", "Fooling images: evaluations to 99.99 % in every class")
     rows = [row(trial, name, method, settings.seeds) for trial in trials(1) for name, method in METHODS.items()]
     page.say(
-        "An evaluation is an input through the model; gradient ascent also takes its gradient. Median [range] over seeds that "
-        "got all classes within the default budgets; CPU seconds of seed 0, replay included."
+        "An evaluation is an input through the model; gradient ascent also takes its gradient. Median [range] over "
+        "seeds that got all classes within the default budgets; CPU seconds of seed 0, replay included."
     )
     page.table(("network", "method", "seeds done", "evaluations", "classes, worst seed", "CPU seconds"), rows)
     page.say(ELSEWHERE)

@@ -10,7 +10,7 @@ from benchmarks.measure import ROOT, SHARED, Page, child, robust_command
 
 DEMO = str(ROOT / "examples" / "digits" / "robust.toml")
 MNIST = ("audit", "--model", str(SHARED / "mnist_wk17a.onnx"), "--data", str(SHARED.parent / "mnist" / "test.npz"))
-SMALL = ("--set", "data.limit=200", "--set", "threads=1", "--quiet")
+SMALL = ("--set", "data.limit=40", "--set", "threads=1", "--quiet")
 
 
 def commands() -> dict[str, list[str]]:
@@ -24,7 +24,7 @@ def commands() -> dict[str, list[str]]:
     }
     if SHARED.is_dir():
         for name in ("accuracy", "certificates"):
-            found[f"MNIST wk17a, 200 samples, {name} alone"] = robust_command(*MNIST, *SMALL, "--only", name)
+            found[f"MNIST wk17a, 40 samples, {name} alone"] = robust_command(*MNIST, *SMALL, "--only", name)
     return found
 
 
@@ -39,9 +39,7 @@ def main() -> None:
             run = child(arguments, Path(folder))
         base = run.peak if name == "import torch" else base
         rows.append((name, f"{run.peak:.0f}", f"{run.peak / base:.2f}", f"{run.cpu:.1f}", run.status))
-    page.say(
-        "One run each, of the process itself; the solver of the check `smt` is a process of its own and not counted."
-    )
+    page.say("One run each, of the process itself; the solver of `smt` is a process of its own and not counted.")
     page.table(("process", "peak MiB", "over `import torch`", "CPU s", "exit status"), rows)
     page.say("Noise: peaks repeat to a few MiB; they depend on torch's build far more than on the load of the machine.")
     page.write()

@@ -53,14 +53,9 @@ def main() -> None:
                 ", ".join(sorted({str(run.status) for run in runs})),
             )
         )
-    page.say(
-        f"Fresh processes, median [range] of {settings.repeats} rounds in which each command ran once. The last ratio says what it costs "
-        "in units of `import torch`."
-    )
+    page.say(f"Fresh processes, median [range] of {settings.repeats} rounds in which each command ran once.")
     page.table(("command", "CPU s", "wall s", "CPU s over `import torch`", "exit status"), rows)
-    page.say(
-        "Noise: other processes shared the cores, which lengthens wall seconds most; files were in the system's cache."
-    )
+    page.say("Noise: other processes shared the cores, which lengthens wall seconds most; files were in the cache.")
     page.write()
 
 

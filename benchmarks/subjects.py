@@ -1,4 +1,4 @@
-"""The networks that benchmarks run on: the shipped digits classifier, and MNIST networks where the checkout has them."""
+"""The networks that benchmarks run on: the shipped digits classifier, and MNIST networks where there are any."""
 
 from __future__ import annotations
 
