@@ -11,7 +11,7 @@ audit: $(RUN)  ## audit the shipped digits classifier and generator
 	$(BIN)/robust audit examples/digits/robust.toml
 
 test: $(DEVELOP)  ## the tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto
 
 slow: $(DEVELOP)  ## the slow tests
 	$(BIN)/python -m pytest -m slow

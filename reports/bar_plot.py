@@ -12,7 +12,7 @@ from robust.record import BarPlot, Series
 
 WIDTH = 480.0
 RIGHT = 408.0
-CHARACTER, LONGEST_NAME = 8.8, 19
+CHARACTER, LONGEST_NAME = 8.8, 24
 TOP, FOOT = 34.0, 30.0
 DENSE = 30
 """With more bars than this, rows are drawn lower and the figure scrolls."""

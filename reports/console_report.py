@@ -69,8 +69,8 @@ def _lines(record: AuditRecord, written: Mapping[str, Path], *, ascii_only: bool
     lines += [_problem(finding, state, ascii_only=ascii_only) for finding, state in problems[:LONGEST_LIST]]
     if len(problems) > LONGEST_LIST:
         lines.append(Text(f"and {len(problems) - LONGEST_LIST} more in the report"))
-    if record.not_assessed:
-        lines.append(Text(f"Not asked: {' '.join(one_line(text) for text in record.not_assessed)}"))
+    if record.not_asked:
+        lines.append(Text(f"Not asked: {' '.join(one_line(text) for text in record.not_asked)}"))
     lines += [Text(f"{name}: {one_line(str(path))}") for name, path in written.items()]
     return lines
 

@@ -181,7 +181,9 @@ def _items(record: AuditRecord, checks: tuple[CheckView, ...]) -> dict[str, tupl
         every = [name for name in dict.fromkeys([*names, *also]) if name not in taken]
         taken.update(every)
         result[state.css] = tuple(known.get(name, Item(one_line(name), "", state)) for name in every)
-    open_checks = [known[check.check.name] for check in checks if check.check.status != "completed"]
+    open_checks = [
+        known[check.check.name] for check in checks if check.check.status not in ("completed", "not applicable")
+    ]
     open_findings = [
         _finding_item(view) for check in checks for view in check.findings if view.state is State.NOT_ASSESSED
     ]

@@ -47,8 +47,8 @@ def render_junit(record: AuditRecord) -> str:
     suites = [_suite(check.name, _cases(check, undecided), check.seconds, check) for check in record.checks]
     verdict = overall(record)
     suites.append(_suite("audit", [_verdict_case(verdict)], record.seconds, None))
-    if record.not_assessed:
-        asked = [Case(text, "skipped", State.NOT_ASSESSED, "not asked") for text in record.not_assessed]
+    if record.not_asked:
+        asked = [Case(text, "skipped", State.NOT_ASSESSED, "not asked") for text in record.not_asked]
         suites.append(_suite("not asked", asked, 0.0, None))
     root = ET.Element("testsuites", _counts(suites) | {"name": _text(record.title), "time": f"{record.seconds:.3f}"})
     root.extend(suites)

@@ -92,7 +92,7 @@ def _not_assessed(record: AuditRecord, rows: Sequence[Row]) -> str:
     asked = [(check.title, check.reason, check_state(check)) for check in record.checks if check.status != "completed"]
     asked += [(f.title, f.reason, state) for f, _, state in rows if state is State.NOT_ASSESSED]
     lines = [f"- {state.symbol} {state.value}: {escape(title)}. {escape(reason)}" for title, reason, state in asked]
-    lines += [f"- not asked: {escape(text)}" for text in record.not_assessed]
+    lines += [f"- not asked: {escape(text)}" for text in record.not_asked]
     shown = lines[:LONGEST_LIST] or ["- The record names nothing here; see the limitations of each check."]
     return "\n".join(["### Not assessed", "", *shown, *_more(len(lines))])
 

@@ -26,6 +26,7 @@
     │   └── ControlFlowError          control flow that depends on the input
     ├── PropertyError                 an input set or unsafe set that makes no sense
     └── RecordError                   a record or store that cannot be read or does not fit
+        ├── StoreError                the run directory cannot be written, read or locked
         └── RunInUseError             another process works in the same run directory
 
 Each says what was wanted, what was got and what to do. ``str(error)`` is the whole message, in lines.
@@ -157,6 +158,10 @@ class PropertyError(RobustError):
 
 class RecordError(RobustError):
     """A record or a store cannot be read, or does not fit the run."""
+
+
+class StoreError(RecordError):
+    """The run directory cannot be written, read or locked: full, read-only, or damaged. Ends the audit."""
 
 
 class RunInUseError(RecordError):

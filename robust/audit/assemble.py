@@ -13,13 +13,15 @@ import torch
 
 from robust.audit.check import Context
 from robust.audit.plan import DataPlan, GeneratorPlan, ModelPlan, Numbers, Plan
-from robust.data import Dataset, fit_to_box, load_data, match_labels
-from robust.errors import InstallationError, PlanError
+from robust.data import Dataset, fit_shape, fit_to_box, load_data, load_samples, match_labels
+from robust.errors import InstallationError, PlanError, SubjectError
 from robust.record import DataRecord, SubjectRecord
 from robust.subjects import Classifier, Generator, RangeScaled, accept, box_in_words, load_classifier, load_generator
 from robust.subjects.range_scaled import column_ranges
 
 VERSIONS_OF = ("torch", "numpy", "scipy", "scikit-learn", "onnx", "onnxruntime", "foolbox", "z3-solver", "pydantic")
+
+_NOTHING_ASSUMED: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -64,61 +66,70 @@ def assemble(plan: Plan, given: Given | None = None) -> Assembly:
 
     Raises:
         PlanError: no model or no data.
-        SubjectError: the model cannot be used, or is no better than guessing.
+        SubjectError: the model cannot be used, or is no better than guessing, or its code ends the process.
         DataError: the data cannot be used.
         InstallationError: no such device.
     """
     given = given or Given()
     _require(plan, given)
-    device = _device(plan.device)
-    loaded = given.data or _load(plan.data)
+    try:
+        return _assemble(plan, given, _device(plan.device))
+    except SystemExit as error:
+        raise SubjectError(
+            "the model's or the data's own code ended the process while it was loaded",
+            wanted="code that returns a model",
+            got=f"sys.exit({'' if error.code is None else error.code})",
+            hint="guard scripts by `if __name__ == '__main__':`",
+        ) from error
+
+
+def _assemble(plan: Plan, given: Given, device: torch.device) -> Assembly:
+    loaded = _load(plan.data) if given.data is None else given.data
     reference = given.reference
     if reference is None and plan.reference is not None:
-        reference = _load(plan.reference, plan.data)
-    classifier = given.classifier
-    assumed: tuple[str, ...] = ()
+        reference = _load(plan.reference, plan.data, loaded.feature_names)
+    classifier, assumed = given.classifier, _NOTHING_ASSUMED
     if classifier is None:
-        classifier, assumed = _classifier(plan.model, loaded, reference, device)
+        classifier, assumed = _classifier(plan.model, loaded, reference, plan.device)
     everything = _fit(loaded, plan.data, classifier)
     used = _limited(everything, plan.data.limit, plan.seed)
     predictions = accept(classifier, used)
-    fitted_reference = None
     if reference is not None:
         section = plan.reference or DataPlan()
-        fitted_reference = _limited(_fit(reference, section, classifier), section.limit, plan.seed)
-    ood = {
-        name: _ood(plan.ood.get(name, DataPlan()), given.ood.get(name), classifier, plan.seed)
-        for name in [*plan.ood, *(name for name in given.ood if name not in plan.ood)]
-    }
+        reference = _limited(_fit(reference, section, classifier), section.limit, plan.seed)
     generator = given.generator
     if generator is None and plan.generator is not None:
         generator = _generator(plan.generator, device)
     context = Context(
         classifier=classifier,
         data=used,
-        reference=fitted_reference,
-        ood=ood,
+        reference=reference,
+        ood={name: _ood(name, plan, given, loaded, classifier) for name in {**plan.ood, **given.ood}},
         generator=generator,
         seed=plan.seed,
         device=device,
         directory=Path(plan.output),
         predictions=predictions,
     )
-    digests = {"classifier": classifier.digest, "data": used.digest}
-    if fitted_reference is not None:
-        digests["reference"] = fitted_reference.digest
-    digests |= {f"ood {name}": dataset.digest for name, dataset in ood.items()}
-    if generator is not None:
-        digests["generator"] = generator.digest
     return Assembly(
         context=context,
         subjects=_subject_records(classifier, assumed, generator),
         data=_data_records(context, everything),
-        digests=digests,
+        digests=_digests(context),
         versions=_versions(),
         platform=f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
         title=f"{classifier.name} on {used.name}",
     )
+
+
+def _digests(context: Context) -> dict[str, str]:
+    digests = {"classifier": context.classifier.digest, "data": context.data.digest}
+    if context.reference is not None:
+        digests["reference"] = context.reference.digest
+    digests |= {f"ood {name}": dataset.digest for name, dataset in context.ood.items()}
+    if context.generator is not None:
+        digests["generator"] = context.generator.digest
+    return digests
 
 
 def _require(plan: Plan, given: Given) -> None:
@@ -142,8 +153,8 @@ def _device(name: str) -> torch.device:
     return device
 
 
-def _load(plan: DataPlan, fallback: DataPlan | None = None) -> Dataset:
-    """A data set as its section says; a reference inherits column names from the evaluation data's section."""
+def _load(plan: DataPlan, fallback: DataPlan | None = None, features: tuple[str, ...] = ()) -> Dataset:
+    """A data set as its section says; a reference inherits column names from the evaluation data and its section."""
     given = plan.model_fields_set
     like = plan if fallback is None else fallback
 
@@ -157,32 +168,50 @@ def _load(plan: DataPlan, fallback: DataPlan | None = None) -> Dataset:
         labels=(pick("labels") if same_form and not plan.source.endswith(".npy") else plan).labels,
         groups=(pick("groups") if same_form else plan).groups,
         bins=(pick("bins") if same_form else plan).bins,
-        features=(pick("features") if same_form else plan).features,
+        features=(pick("features").features or features or None) if same_form else plan.features,
         missing=(pick("missing") if same_form else plan).missing,
         scale=(pick("scale") if same_form else plan).scale,
     )
 
 
-def _classifier(
-    plan: ModelPlan, data: Dataset, reference: Dataset | None, device: torch.device
-) -> tuple[Classifier, tuple[str, ...]]:
-    """The classifier in the units of the audit, and what was assumed about its input box."""
-    box, per_column, notes = _input_box(plan, data, reference)
-    shape = plan.input_shape or (None if plan.source.endswith(".onnx") else _picture_shape(data.sample_shape))
-    classifier = load_classifier(
+def load_subject(
+    plan: ModelPlan, device: str, box: tuple[Numbers, Numbers] | None = None, shape: tuple[int, ...] | None = None
+) -> Classifier:
+    """The classifier that a plan's section names, in its own units, without data.
+
+    Args:
+        plan: the section.
+        device: as in the plan.
+        box: the input box, where the section declares none; else [0, 1].
+        shape: of one sample, where the section declares none and no file says it.
+
+    Raises:
+        SubjectError: it cannot be used.
+        InstallationError: no such device.
+    """
+    return load_classifier(
         plan.source,
         weights=plan.weights,
         trust=plan.trust,
         name=plan.name,
-        input_shape=shape,
-        input_box=box,
+        input_shape=plan.input_shape or shape,
+        input_box=plan.input_box or box or (0.0, 1.0),
         mean=plan.mean,
         std=plan.std,
         channel_order=plan.channel_order,
         output=plan.output,
         class_names=plan.classes,
-        device=device,
+        device=_device(device),
     )
+
+
+def _classifier(
+    plan: ModelPlan, data: Dataset, reference: Dataset | None, device: str
+) -> tuple[Classifier, tuple[str, ...]]:
+    """The classifier in the units of the audit, and what was assumed about its input box."""
+    box, per_column, notes = _input_box(plan, data, reference)
+    shape = None if plan.source.endswith(".onnx") else _picture_shape(data.sample_shape)
+    classifier = load_subject(plan, device, box, shape)
     return (RangeScaled(classifier) if per_column else classifier), notes
 
 
@@ -234,9 +263,26 @@ def _in_units(dataset: Dataset, classifier: Classifier) -> Dataset:
     return fit_to_box(dataset, classifier)
 
 
-def _ood(plan: DataPlan, handed: Dataset | None, classifier: Classifier, seed: int) -> Dataset:
-    loaded = _load(plan) if handed is None else handed
-    return _limited(_in_units(loaded, classifier), plan.limit, seed)
+def _ood(name: str, plan: Plan, given: Given, data: Dataset, classifier: Classifier) -> Dataset:
+    """Abnormal inputs in the subject's units. Their labels mean nothing; in a table they may leave the ranges."""
+    section = plan.ood.get(name, DataPlan())
+    loaded = given.ood[name] if name in given.ood else _load_abnormal(section, data)
+    if isinstance(classifier, RangeScaled):
+        loaded = classifier.scale(fit_shape(loaded, classifier.input_shape), beyond=True)
+    else:
+        loaded = fit_to_box(loaded, classifier)
+    return _limited(loaded, section.limit, plan.seed)
+
+
+def _load_abnormal(section: DataPlan, data: Dataset) -> Dataset:
+    table = data.feature_names and not section.source.startswith("builtin:") and not Path(section.source).is_dir()
+    return load_samples(
+        section.source,
+        samples=section.samples,
+        features=section.features or (data.feature_names if table else None),
+        missing=section.missing,
+        scale=section.scale,
+    )
 
 
 def _limited(dataset: Dataset, limit: int | None, seed: int) -> Dataset:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from attacks.balls import NORM_NAMES, Norm
 from robust.audit.check import Context, Results
 from robust.audit.pictures import as_change, as_picture, is_picture
 from robust.audit.witnesses import keep_witnesses
@@ -17,14 +18,13 @@ from robust.statistics import wilson
 if TYPE_CHECKING:
     from robust.audit.checks.attacks import Key, Mask
 
-LABELS = {"pgd": "PGD", "fgsm": "FGSM", "noise": "uniform noise (control)", "all": "all attacks, worst"}
-NORM_NAMES = {"linf": "L-inf", "l2": "L2"}
-ROLES: dict[str, Literal["main", "control", "attack"]] = {"all": "attack", "noise": "control"}
+LABELS = {"pgd": "PGD", "fgsm": "FGSM", "noise": "uniform noise", "all": "all attacks, worst"}
+ROLES: dict[str, Literal["attack", "control"]] = {"noise": "control"}
 FEATURES_SHOWN = 3
 
 
 def accuracy_plot(
-    norm: str, names: list[str], grid: list[float], masks: Mapping[Key, Mask], clean: NDArray[np.bool_]
+    norm: Norm, names: list[str], grid: list[float], masks: Mapping[Key, Mask], clean: NDArray[np.bool_]
 ) -> CurvePlot:
     """Accuracy over epsilon, one curve per attack, from clean accuracy at 0."""
     curves = []
@@ -37,7 +37,7 @@ def accuracy_plot(
                 x=(0.0, *grid),
                 y=tuple(right / n for right, n in counts),
                 band=Band(low=tuple(b.low for b in bands), high=tuple(b.high for b in bands)),
-                role=ROLES.get(name, "main"),
+                role=ROLES.get(name, "attack"),
             )
         )
     return CurvePlot(
@@ -52,7 +52,7 @@ def accuracy_plot(
 
 
 def accuracy_table(
-    norm: str, names: list[str], grid: list[float], masks: Mapping[Key, Mask], clean: NDArray[np.bool_]
+    norm: Norm, names: list[str], grid: list[float], masks: Mapping[Key, Mask], clean: NDArray[np.bool_]
 ) -> Table:
     """The numbers behind the plot."""
     columns = {name: _counts(norm, name, grid, masks, clean) for name in names}
@@ -68,7 +68,7 @@ def accuracy_table(
 
 
 def _counts(
-    norm: str, name: str, grid: list[float], masks: Mapping[Key, Mask], clean: NDArray[np.bool_]
+    norm: Norm, name: str, grid: list[float], masks: Mapping[Key, Mask], clean: NDArray[np.bool_]
 ) -> list[tuple[int, int]]:
     covered = masks[norm, name, grid[0]].covered
     points = [(int((clean & covered).sum()), int(covered.sum()))]
@@ -91,7 +91,7 @@ class _Broken(NamedTuple):
     point: NDArray[np.float32]
 
 
-def worst_samples(norm: str, results: Results, count: int, context: Context) -> tuple[Evidence, ...]:
+def worst_samples(norm: Norm, results: Results, count: int, context: Context) -> tuple[Evidence, ...]:
     """The samples that broke within the smallest radius, and the file with every sample's easiest witness."""
     broken: dict[int, _Broken] = {}
     missing = 0
@@ -140,7 +140,7 @@ def worst_samples(norm: str, results: Results, count: int, context: Context) -> 
     return (shown(norm, worst, context), kept)
 
 
-def _pictures(norm: str, worst: list[_Broken], context: Context) -> Images:
+def _pictures(norm: Norm, worst: list[_Broken], context: Context) -> Images:
     box, names = context.classifier.input_box, context.classifier.class_names
     rows = []
     for one in worst:
@@ -168,7 +168,7 @@ def _pictures(norm: str, worst: list[_Broken], context: Context) -> Images:
     )
 
 
-def _changes(norm: str, worst: list[_Broken], context: Context) -> Table:
+def _changes(norm: Norm, worst: list[_Broken], context: Context) -> Table:
     names, features = context.classifier.class_names, context.data.feature_names
     rows = []
     for one in worst:

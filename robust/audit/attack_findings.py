@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from attacks.balls import NORM_NAMES, Norm
 from robust.audit.attack_evidence import accuracy_plot, accuracy_table, worst_samples
 from robust.audit.check import Context, Results
 from robust.record import Cost, Evidence, Finding, Note, Outcome
@@ -17,7 +18,6 @@ from robust.statistics import wilson
 if TYPE_CHECKING:
     from robust.audit.checks.attacks import AttackSettings, Key, Mask
 
-NORM_NAMES = {"linf": "L-inf", "l2": "L2"}
 ATTACK_NAMES = {"pgd": "PGD", "fgsm": "FGSM", "noise": "uniform noise", "all": "all attacks"}
 CONTROLS = ("noise",)
 CONTROL_P, DOUBT_P = 0.05, 0.25
@@ -57,7 +57,7 @@ def attack_findings(
 
 
 def _evidence(
-    norm: str,
+    norm: Norm,
     names: list[str],
     grid: list[float],
     results: Results,
@@ -80,7 +80,7 @@ def _evidence(
 
 
 def _accuracy(
-    norm: str,
+    norm: Norm,
     name: str,
     epsilon: float,
     results: Results,
@@ -132,7 +132,7 @@ def _protocol(parameters: list[Mapping[str, Any]], n: int) -> dict[str, str | in
     return protocol
 
 
-def _no_gradients(norm: str, context: Context, evidence: tuple[Evidence, ...]) -> Finding:
+def _no_gradients(norm: Norm, context: Context, evidence: tuple[Evidence, ...]) -> Finding:
     return Finding(
         check="attacks",
         metric="accuracy_under_attack",
@@ -147,7 +147,7 @@ def _no_gradients(norm: str, context: Context, evidence: tuple[Evidence, ...]) -
     )
 
 
-def _noise_control(norm: str, grid: list[float], gradient: list[str], masks: Mapping[Key, Mask]) -> Finding:
+def _noise_control(norm: Norm, grid: list[float], gradient: list[str], masks: Mapping[Key, Mask]) -> Finding:
     """Noise may not break more samples than the gradient attacks.
 
     Exact sign test over the samples where they differ: below ``CONTROL_P`` it fails, below ``DOUBT_P`` it is open.

@@ -14,7 +14,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -26,11 +26,24 @@ from robust.errors import RobustError
 from robust.record import Finding, GateLevel
 from robust.subjects.protocols import Classifier, Generator
 
-Need = Literal["classifier", "generator", "groups"]
+Need = Literal["generator", "groups"]
 """What a plan must give for a question to arise."""
+
+NEEDS: dict[Need, str] = {
+    "generator": "the plan names no generator; name one in the section [generator]",
+    "groups": "the data has no group column; name the sensitive columns with data.groups",
+}
+"""Need -> the sentence to say where it is not met."""
 
 Payload = dict[str, Any]
 """What a shard leaves behind: JSON values and numpy arrays, keyed by text."""
+
+
+class Passes(NamedTuple):
+    """How often, at most, a check asks the network: single samples forward, and forward with a gradient."""
+
+    forward: int = 0
+    gradient: int = 0
 
 
 class NotAssessedError(RobustError):
@@ -104,7 +117,7 @@ class Context:
     """What every check may look at. Nothing in it changes during an audit.
 
     Attributes:
-        classifier: the subject, or None in an audit of a generator alone.
+        classifier: the subject.
         data: evaluation samples, already the seeded stratified subsample, labels matched to the logits.
         reference: samples the subject may have been trained on; for fitting detectors and judges. None if not given.
         ood: further data sets by name, samples of the subject's input shape in its box, for detection.
@@ -160,7 +173,7 @@ class Check(ABC):
         threat_model: who could do what; empty where there is no adversary.
         limitations: what a reader must not conclude; sentences.
         Settings: its keys in the plan.
-        needs: what the plan must give; without it the check is not applicable.
+        needs: what the plan must give beside a classifier and data; without it the check is not applicable.
         version: raised when its results change meaning; part of every shard's key.
     """
 
@@ -170,7 +183,7 @@ class Check(ABC):
     threat_model: ClassVar[str] = ""
     limitations: ClassVar[tuple[str, ...]] = ()
     Settings: ClassVar[type[CheckSettings]] = CheckSettings
-    needs: ClassVar[tuple[Need, ...]] = ("classifier",)
+    needs: ClassVar[tuple[Need, ...]] = ()
     version: ClassVar[int] = 1
 
     @abstractmethod
@@ -195,6 +208,16 @@ class Check(ABC):
     def estimate(self, settings: Any, samples: int, classes: int) -> str:
         """Cost in words for ``--dry-run``, for example ``12,000 forward and backward passes``."""
         return ""
+
+    def passes(self, settings: Any, samples: int, classes: int) -> Passes | None:
+        """Cost in passes for ``--dry-run``, at most; None where passes do not say how long it takes."""
+        return None
+
+
+def unmet_need(check: Check, context: Context) -> str | None:
+    """Why the check's question does not arise, in a sentence; None if it does."""
+    met: dict[Need, bool] = {"generator": context.generator is not None, "groups": bool(context.data.groups)}
+    return next((NEEDS[need] for need in check.needs if not met[need]), None)
 
 
 def blocks(count: int, size: int) -> list[tuple[int, ...]]:

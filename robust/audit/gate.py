@@ -50,7 +50,8 @@ def matches_rule(finding: Finding, rule: ThresholdRule) -> bool:
 def judge(finding: Finding, rule: ThresholdRule, level: GateLevel) -> Finding:
     """One finding against one threshold. A finding that was not assessed stays so.
 
-    What a check itself left open or failed, and what an earlier threshold did, no later threshold makes good.
+    Of several thresholds on one finding, the one with the worst outcome is kept, with its reason. What a check itself
+    left open or failed, no threshold makes good.
     """
     threshold = Threshold(minimum=rule.minimum, maximum=rule.maximum, level=level)
     if finding.outcome is Outcome.NOT_ASSESSED:
@@ -64,8 +65,9 @@ def judge(finding: Finding, rule: ThresholdRule, level: GateLevel) -> Finding:
         outcome, reason = Outcome.INCONCLUSIVE, "it has neither a value nor an interval to judge"
         return finding.model_copy(update={"threshold": threshold, "outcome": outcome, "reason": reason})
     outcome, reason = _judge_range(low, high, where, rule)
-    if finding.outcome in _SEVERITY:
-        outcome, reason = max((outcome, reason), (finding.outcome, finding.reason), key=lambda o: _SEVERITY[o[0]])
+    if _SEVERITY.get(finding.outcome, -1) > _SEVERITY[outcome]:
+        kept = finding.threshold if finding.threshold is not None else threshold
+        return finding.model_copy(update={"threshold": kept})
     return finding.model_copy(update={"threshold": threshold, "outcome": outcome, "reason": reason})
 
 
@@ -92,9 +94,14 @@ def gate(checks: Sequence[CheckRecord]) -> GateResult:
             ):
                 open_ones.append(finding.id)
     findings = [finding for check in checks for finding in check.findings]
-    gated = [finding for check in checks if check.level is not GateLevel.OFF for finding in check.findings]
-    judged = sum(f.outcome is Outcome.PASS and f.threshold is not None for f in gated)
-    verdict, status, sentence = _verdict(len(failures), len(undecided), judged)
+    met = sum(
+        finding.outcome is Outcome.PASS and finding.threshold is not None
+        for check in checks
+        if check.level is not GateLevel.OFF
+        for finding in check.findings
+    )
+    silent = [check.title for check in checks if check.status == "completed" and not _is_judged(check)]
+    verdict, status, sentence = _verdict(len(failures), len(undecided), len(warnings), met, silent)
     warned = sum(finding.id in warnings for finding in findings if finding.outcome is Outcome.FAIL)
     totals = Totals(
         passed=sum(f.outcome is Outcome.PASS for f in findings),
@@ -119,8 +126,12 @@ def gate(checks: Sequence[CheckRecord]) -> GateResult:
 _SEVERITY = {Outcome.PASS: 0, Outcome.INCONCLUSIVE: 1, Outcome.FAIL: 2}
 
 
+def _is_judged(check: CheckRecord) -> bool:
+    return any(finding.threshold is not None for finding in check.findings)
+
+
 def _verdict(
-    failures: int, undecided: int, judged: int
+    failures: int, undecided: int, warnings: int, met: int, silent: Sequence[str]
 ) -> tuple[Literal["passed", "failed", "undecided", "not judged"], Literal[0, 1, 3], str]:
     if failures:
         more = f"; {undecided} more stayed undecided" if undecided else ""
@@ -132,14 +143,21 @@ def _verdict(
             f"Nothing failed, but {_count(undecided, 'thing')} that the plan asked for stayed undecided. "
             "Undecided is not safe.",
         )
-    if not judged:
+    warned = f" {_count(warnings, 'thing')} at level warn failed or stayed open." if warnings else ""
+    if not met:
         return (
             "not judged",
             0,
-            "Everything was measured, but the plan sets no threshold, so nothing was judged. Set thresholds to get a "
-            "verdict.",
+            "Everything was measured, but the plan sets no threshold that decides, so nothing was judged. "
+            f"Set thresholds to get a verdict.{warned}",
         )
-    return "passed", 0, f"All {_count(judged, 'threshold')} of the plan were met, each by its whole interval."
+    those = f"{'' if warnings else 'All '}{met} thresholds of the plan were"
+    if met == 1:
+        those = "One threshold of the plan was" if warnings else "The one threshold of the plan was"
+    sentence = f"{those} met by the whole interval.{warned}"
+    if silent:
+        sentence += f" Measured without a threshold, so not judged: {', '.join(silent)}."
+    return "passed", 0, sentence
 
 
 def _judge_range(low: float, high: float, where: str, rule: ThresholdRule) -> tuple[Outcome, str]:

@@ -22,7 +22,8 @@ from robust.errors import PlanError, UsageError
 
 PREFIX = "ROBUST_"
 PATH_KEYS = frozenset({"source", "weights", "labels", "output"})
-IGNORED_VARIABLES = frozenset({"ROBUST_CONFIG"})
+WHOLE_TABLES = ("bins",)
+"""Keys whose value is a table of the user's own names; never merged key by key."""
 
 
 @dataclass(frozen=True)
@@ -41,16 +42,11 @@ class ResolvedPlan:
 
     def origin(self, key: str) -> str:
         """Where the value of a dotted key came from."""
-        parts = key.split(".")
-        for end in range(len(parts), 0, -1):
-            found = self.origins.get(".".join(parts[:end]))
-            if found is not None:
-                return found
-        return "default"
+        return _origin(self.origins, key) or "default"
 
     def asked_for(self, check: str) -> bool:
-        """Whether somebody named the check, instead of getting it by default."""
-        return any(key == f"checks.{check}" or key.startswith(f"checks.{check}.") for key in self.origins)
+        """Whether somebody set a key of the check, instead of getting it by default. An empty section asks nothing."""
+        return any(key.startswith(f"checks.{check}.") for key in self.origins)
 
 
 def find_plan_file(directory: Path) -> Path | None:
@@ -59,9 +55,7 @@ def find_plan_file(directory: Path) -> Path | None:
     if candidate.is_file():
         return candidate
     project = directory / "pyproject.toml"
-    if project.is_file() and "robust" in _read_toml(project).get("tool", {}):
-        return project
-    return None
+    return project if project.is_file() and _tool_table(_read_toml(project)) is not None else None
 
 
 def resolve_plan(
@@ -69,35 +63,37 @@ def resolve_plan(
     *,
     environment: Mapping[str, str] | None = None,
     overrides: Mapping[str, Any] | None = None,
+    overrides_from: str = "command line",
 ) -> ResolvedPlan:
     """Merge the layers and validate.
 
     Args:
         file: a ``robust.toml`` or ``pyproject.toml``; None for none. Its relative paths are relative to it.
         environment: ``os.environ`` if None.
-        overrides: dotted key -> value, from the command line.
+        overrides: dotted key -> value, from the command line or a call.
+        overrides_from: who gave them, for messages.
 
     Raises:
         PlanError: the file is missing or not TOML, a key is unknown (with the nearest known one) or a value is wrong.
     """
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
+
+    def lay(key: str, value: Any, origin: str) -> None:
+        for inner, leaf in _leaves(value, key):
+            _set(values, inner, leaf)
+            origins[inner] = origin
+
     if file is not None:
-        document = _read_toml(file)
-        if file.name == "pyproject.toml":
-            document = document.get("tool", {}).get("robust", {})
         base = Path(os.path.relpath(file.parent))
-        for key, value in _leaves(document):
-            _set(values, key, _relative_to(base, key, value))
-            origins[key] = file.name
+        for key, value in _leaves(_plan_table(file), ""):
+            lay(key, _relative_to(base, key, value), file.name)
     for name, text in sorted((os.environ if environment is None else environment).items()):
-        if name.startswith(PREFIX) and name not in IGNORED_VARIABLES:
+        if name.startswith(PREFIX):
             key = name.removeprefix(PREFIX).lower().replace("__", ".")
-            _set(values, key, parse_value(text))
-            origins[key] = f"environment ({name})"
+            lay(key, parse_value(text), f"environment ({name})")
     for key, value in (overrides or {}).items():
-        _set(values, key, value)
-        origins[key] = "command line"
+        lay(key, value, overrides_from)
     try:
         plan = Plan.model_validate(values)
     except ValidationError as error:
@@ -155,12 +151,34 @@ def _read_toml(file: Path) -> dict[str, Any]:
         raise PlanError(f"cannot read the plan {file}", wanted="a TOML file", got=error) from error
 
 
-def _leaves(document: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
-    for name, value in document.items():
-        if isinstance(value, Mapping) and value and not prefix.endswith(("where.", "bins.")):
-            yield from _leaves(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value
+def _plan_table(file: Path) -> dict[str, Any]:
+    """What a plan file says of the plan.
+
+    Raises:
+        PlanError: a ``pyproject.toml`` without a table ``[tool.robust]``, or what ``_read_toml`` raises.
+    """
+    document = _read_toml(file)
+    if file.name != "pyproject.toml":
+        return document
+    table = _tool_table(document)
+    if table is None:
+        raise PlanError(f"{file} holds no plan", wanted="a table [tool.robust]", hint="write one, or a robust.toml")
+    return table
+
+
+def _tool_table(document: Mapping[str, Any]) -> dict[str, Any] | None:
+    tool = document.get("tool")
+    table = tool.get("robust") if isinstance(tool, dict) else None
+    return table if isinstance(table, dict) else None
+
+
+def _leaves(value: Any, key: str) -> Iterable[tuple[str, Any]]:
+    """Every value below ``key`` that is no table, or an empty one, with its dotted key."""
+    if not isinstance(value, Mapping) or (not value and key) or _is_whole(key):
+        yield key, value
+        return
+    for name, item in value.items():
+        yield from _leaves(item, f"{key}.{name}" if key else name)
 
 
 def _set(values: dict[str, Any], key: str, value: Any) -> None:
@@ -171,7 +189,13 @@ def _set(values: dict[str, Any], key: str, value: Any) -> None:
         if not isinstance(child, dict):
             child = node[parent] = {}
         node = child
+    if value == {} and not _is_whole(key) and isinstance(node.get(last), dict):
+        return  # an empty section takes nothing back
     node[last] = value
+
+
+def _is_whole(key: str) -> bool:
+    return key.rpartition(".")[2] in WHOLE_TABLES
 
 
 def _relative_to(base: Path, key: str, value: Any) -> Any:
@@ -193,8 +217,7 @@ def _explain(errors: list[ErrorDetails], origins: Mapping[str, str], file: Path 
     hint = None
     for error in errors:
         key = ".".join(str(part) for part in error["loc"])
-        origin = next((o for k, o in origins.items() if key == k or key.startswith(f"{k}.")), None)
-        origin = origin or next((o for k, o in origins.items() if k.startswith(f"{key}.")), "the plan")
+        origin = _origin(origins, key) or next((o for k, o in origins.items() if k.startswith(f"{key}.")), "the plan")
         if error["type"] == "extra_forbidden":
             known = _known_keys(error["loc"][:-1])
             near = difflib.get_close_matches(str(error["loc"][-1]), known, n=1, cutoff=0.5)
@@ -204,6 +227,13 @@ def _explain(errors: list[ErrorDetails], origins: Mapping[str, str], file: Path 
             lines.append(f"{key} ({origin}): {error['msg']}, got {error['input']!r}")
     where = f"in {file}" if file is not None else "in the settings"
     return PlanError(f"the plan is not valid, {where}:\n    " + "\n    ".join(lines), hint=hint)
+
+
+def _origin(origins: Mapping[str, str], key: str) -> str | None:
+    """Of the key itself, else of the nearest table around it."""
+    parts = key.split(".")
+    tables = (".".join(parts[:end]) for end in range(len(parts), 0, -1))
+    return next((origins[table] for table in tables if table in origins), None)
 
 
 def _known_keys(location: tuple[int | str, ...]) -> list[str]:

@@ -8,23 +8,36 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 
 import robust
 from robust.audit.assemble import Assembly, Given, assemble
 from robust.audit.catalogue import CHECKS
-from robust.audit.check import Check, CheckSettings, Context, NotApplicableError, NotAssessedError, Results, Shard
+from robust.audit.check import (
+    Check,
+    CheckSettings,
+    Context,
+    NotApplicableError,
+    NotAssessedError,
+    Payload,
+    Results,
+    Shard,
+    unmet_need,
+)
 from robust.audit.gate import apply_thresholds, gate
 from robust.audit.plan_layers import ResolvedPlan
+from robust.audit.run_directory import keep_file
 from robust.audit.store import ShardStore
-from robust.errors import DisagreementError, RobustError
+from robust.errors import DisagreementError, RecordError, RobustError
 from robust.record import AuditRecord, CheckRecord, Finding, GateLevel
 
 RECORD_NAME = "record.json"
@@ -35,12 +48,12 @@ class Event:
     """Progress for whoever watches.
 
     Attributes:
-        kind: ``check started``, ``shard done`` (``reused`` if it came from the store), ``check done``, ``loading``.
+        kind: ``check started``, ``shard done``, ``check done``, ``loading``.
         check: name of the check; empty while loading.
         done: shards done of this check.
         total: shards of this check.
         text: a line for people.
-        reused: the shard was in the store.
+        reused: how many of the shards done so far were in the store.
     """
 
     kind: Literal["loading", "check started", "shard done", "check done"]
@@ -48,7 +61,7 @@ class Event:
     done: int = 0
     total: int = 0
     text: str = ""
-    reused: bool = False
+    reused: int = 0
 
 
 Watcher = Callable[[Event], None]
@@ -68,43 +81,54 @@ def run_audit(
     Raises:
         SubjectError, DataError, PlanError: the audit could not start, or the model changed while it ran.
         RunInUseError: another audit works in the same directory.
+        StoreError: the run directory cannot be written (any more); what was finished is kept.
         KeyboardInterrupt: on Ctrl-C; finished shards are kept.
     """
     watch = watch or (lambda event: None)
     plan = resolved.plan
     started, clock = datetime.now(UTC), time.perf_counter()
-    if plan.threads is not None:
-        torch.set_num_threads(plan.threads)
-    watch(Event("loading", "", text="loading the model and the data"))
-    assembly = assemble(plan, given)
-    with ShardStore(assembly.context.directory) as store:
-        run = _Run(resolved, assembly, store, watch)
-        checks = tuple(run.run_check(check) for check in CHECKS if plan.settings(check.name).enabled)
-    _require_steady(assembly.context)
-    skipped = [check for check in CHECKS if not plan.settings(check.name).enabled]
-    record = AuditRecord(
-        title=plan.title or f"Audit of {assembly.title}",
-        tool_version=robust.__version__,
-        seed=plan.seed,
-        device=plan.device,
-        plan=plan.model_dump(mode="json"),
-        command=command,
-        versions=assembly.versions,
-        platform=assembly.platform,
-        subjects=assembly.subjects,
-        data=assembly.data,
-        checks=checks,
-        not_assessed=_not_assessed(checks, skipped),
-        gate=gate(checks),
-        started=started.isoformat(timespec="seconds"),
-        finished=datetime.now(UTC).isoformat(timespec="seconds"),
-        seconds=round(time.perf_counter() - clock, 3),
-    )
-    path = assembly.context.directory / RECORD_NAME
-    temporary = path.with_suffix(".json.part")
-    temporary.write_text(record.to_json(), encoding="utf-8")
-    temporary.replace(path)
+    with _threads(plan.threads):
+        watch(Event("loading", "", text="loading the model and the data"))
+        assembly = assemble(plan, given)
+        with ShardStore(assembly.context.directory) as store:
+            run = _Run(resolved, assembly, store, watch)
+            checks = tuple(run.run_check(check) for check in CHECKS if plan.settings(check.name).enabled)
+            _require_steady(assembly.context)
+            record = AuditRecord(
+                title=plan.title or f"Audit of {assembly.title}",
+                tool_version=robust.__version__,
+                seed=plan.seed,
+                device=plan.device,
+                plan=plan.model_dump(mode="json"),
+                command=command,
+                versions=assembly.versions,
+                platform=assembly.platform,
+                subjects=assembly.subjects,
+                data=assembly.data,
+                checks=checks,
+                not_asked=_not_asked(checks, [c for c in CHECKS if not plan.settings(c.name).enabled]),
+                gate=gate(checks),
+                started=started.isoformat(timespec="seconds"),
+                finished=datetime.now(UTC).isoformat(timespec="seconds"),
+                seconds=round(time.perf_counter() - clock, 3),
+            )
+            keep_file(assembly.context.directory / RECORD_NAME, record.to_json().encode())
     return record
+
+
+@contextmanager
+def _threads(count: int | None) -> Iterator[None]:
+    """Torch works with ``count`` threads, if given, and afterwards with as many as before."""
+    before = torch.get_num_threads()
+    if count is not None:
+        torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+Status = Literal["completed", "not assessed", "not applicable", "failed"]
 
 
 class _Run:
@@ -118,37 +142,29 @@ class _Run:
         self.earlier: dict[str, Results] = {}
 
     def run_check(self, check: Check) -> CheckRecord:
-        """All shards of one check, then its findings. Errors become the check's status."""
+        """All shards of one check, then its findings. Errors become the check's status, but for those of the store."""
         settings = self.resolved.plan.settings(check.name)
-        context = self.assembly.context
-        named = self.resolved.asked_for(check.name)
-        seconds = 0.0
-        shards: list[Shard] = []
-        status: Literal["completed", "not assessed", "not applicable", "failed"] = "completed"
-        reason = ""
+        work = _Work()
         findings: list[Finding] = []
+        status: Status = "completed"
+        reason = ""
+        trace = self.assembly.context.directory / "errors" / f"{check.name}.txt"
+        trace.unlink(missing_ok=True)
         try:
-            self._check_needs(check)
-            shards = check.plan(settings, context)
-            self.watch(Event("check started", check.name, 0, len(shards), check.title))
-            results: list[tuple[Shard, dict[str, Any]]] = []
-            for place, shard in enumerate(shards, start=1):
-                payload, took, reused = self._shard(check, shard, settings, context)
-                results.append((shard, payload))
-                seconds += took
-                self.watch(Event("shard done", check.name, place, len(shards), shard.name, reused))
+            results = self._results(check, settings, work)
+            findings = check.conclude(results, settings, self.assembly.context, dict(self.earlier))
             self.earlier[check.name] = results
-            findings = check.conclude(results, settings, context, self.earlier)
             if not findings:
                 raise RobustError(f"the check {check.name} ended without a single finding", wanted="at least one")
+        except RecordError:
+            raise
         except NotAssessedError as error:
-            unasked = isinstance(error, NotApplicableError) and not named
+            unasked = isinstance(error, NotApplicableError) and not self.resolved.asked_for(check.name)
             status, reason = ("not applicable" if unasked else "not assessed"), _one_line(error)
-        except Exception as error:
-            status, reason = "failed", f"{type(error).__name__}: {_one_line(error)}"
-            self._keep_traceback(check)
-        judged = apply_thresholds(check.name, findings, settings) if status == "completed" else []
-        self.watch(Event("check done", check.name, len(shards), len(shards), reason or status))
+        except (Exception, SystemExit) as error:
+            status, reason = "failed", _what_went_wrong(error)
+            keep_file(trace, traceback.format_exc().encode())
+        self.watch(Event("check done", check.name, work.done, work.planned, reason or status, work.reused))
         return CheckRecord(
             name=check.name,
             title=check.title,
@@ -158,54 +174,65 @@ class _Run:
             reason=reason,
             threat_model=check.threat_model,
             limitations=check.limitations,
-            findings=tuple(judged),
-            seconds=round(seconds, 3),
-            shards=len(shards),
+            findings=tuple(apply_thresholds(check.name, findings, settings)) if status == "completed" else (),
+            seconds=round(work.seconds, 3),
+            shards=work.planned,
         )
 
-    def _check_needs(self, check: Check) -> None:
+    def _results(self, check: Check, settings: CheckSettings, work: _Work) -> Results:
+        """Every shard of the plan with its payload, from the store where it is there."""
         context = self.assembly.context
-        missing = {
-            "classifier": context.classifier is None,
-            "generator": context.generator is None,
-            "groups": not context.data.groups,
-        }
-        for need in check.needs:
-            if missing[need]:
-                raise NotApplicableError(NEEDS[need])
+        missing = unmet_need(check, context)
+        if missing is not None:
+            raise NotApplicableError(missing)
+        shards = check.plan(settings, context)
+        work.planned = len(shards)
+        self.watch(Event("check started", check.name, 0, len(shards), check.title))
+        results: list[tuple[Shard, Payload]] = []
+        for shard in shards:
+            results.append((shard, self._payload(check, shard, settings, work)))
+            self.watch(Event("shard done", check.name, work.done, work.planned, shard.name, work.reused))
+        return results
 
-    def _shard(
-        self, check: Check, shard: Shard, settings: CheckSettings, context: Context
-    ) -> tuple[dict[str, Any], float, bool]:
+    def _payload(self, check: Check, shard: Shard, settings: CheckSettings, work: _Work) -> Payload:
         key = shard_key(check, shard, settings, self.assembly)
         stored = self.store.get(key)
         if stored is not None:
-            return stored[0], stored[1], True
+            work.add(stored[1], reused=True)
+            return stored[0]
         clock = time.perf_counter()
-        payload = check.run(shard, settings, context)
+        payload = check.run(shard, settings, self.assembly.context)
         seconds = time.perf_counter() - clock
-        return self.store.put(key, check.name, shard.name, payload, seconds), seconds, False
-
-    def _keep_traceback(self, check: Check) -> None:
-        directory = self.assembly.context.directory / "errors"
-        directory.mkdir(exist_ok=True)
-        (directory / f"{check.name}.txt").write_text(traceback.format_exc(), encoding="utf-8")
+        kept = self.store.put(key, check.name, shard.name, payload, seconds)
+        work.add(seconds, reused=False)
+        return kept
 
 
-NEEDS = {
-    "classifier": "the plan names no classifier",
-    "generator": "the plan names no generator; name one in the section [generator]",
-    "groups": "the data has no group column; name the sensitive columns with data.groups",
-}
+@dataclass
+class _Work:
+    """What a check has cost so far; what it took when a shard was computed, also where it was reused."""
+
+    planned: int = 0
+    done: int = 0
+    reused: int = 0
+    seconds: float = 0.0
+
+    def add(self, seconds: float, *, reused: bool) -> None:
+        """Count one more shard."""
+        self.done += 1
+        self.reused += reused
+        self.seconds += seconds
+
+
 STEADY_ROWS = 256
 JUDGING_KEYS = {"enabled", "gate", "thresholds"}
 
 
 def shard_key(check: Check, shard: Shard, settings: CheckSettings, assembly: Assembly) -> str:
-    """SHA-256 over everything the shard's result depends on."""
+    """SHA-256 over everything the shard's result depends on; not over what only judges it."""
     ingredients = {
         "check": [check.name, check.version],
-        "tool": [robust.__version__, torch.__version__],
+        "tool": [robust.__version__, dict(assembly.versions), torch.get_num_threads()],
         "shard": [shard.name, dict(shard.parameters), list(shard.indices)],
         "settings": settings.model_dump(mode="json", exclude=JUDGING_KEYS),
         "digests": assembly.digests,
@@ -213,6 +240,20 @@ def shard_key(check: Check, shard: Shard, settings: CheckSettings, assembly: Ass
         "device": assembly.context.device.type,
     }
     return hashlib.sha256(json.dumps(ingredients, sort_keys=True).encode()).hexdigest()
+
+
+def _not_asked(checks: tuple[CheckRecord, ...], skipped: list[Check]) -> tuple[str, ...]:
+    said = [(check.title, check.reason) for check in checks if check.status == "not applicable"]
+    said += [(check.title, "switched off in the plan") for check in skipped]
+    return tuple(f"{what}: {why.rstrip('.')}." for what, why in said)
+
+
+def _what_went_wrong(error: BaseException) -> str:
+    """One line without addresses in memory, which no two runs share."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return "it ran out of memory; give the check fewer samples or smaller batches, or the machine more memory"
+    text = re.sub(r"\b0x[0-9a-fA-F]{6,}\b", "0x...", _one_line(error))
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def _require_steady(context: Context) -> None:
@@ -233,18 +274,6 @@ def _require_steady(context: Context) -> None:
             got=f"another class for {changed} of {len(context.predictions)} samples",
             hint="the model keeps a state between calls; no number of this audit can be trusted",
         )
-
-
-def _not_assessed(checks: tuple[CheckRecord, ...], skipped: list[Check]) -> tuple[str, ...]:
-    sentences = [f"{check.title}: {check.reason}." for check in checks if check.status != "completed"]
-    sentences += [f"{check.title}: switched off in the plan." for check in skipped]
-    for check in checks:
-        sentences += [
-            f"{check.title}: {finding.title}: {finding.reason}."
-            for finding in check.findings
-            if finding.outcome == "not assessed"
-        ]
-    return tuple(sentence.replace("..", ".") for sentence in sentences)
 
 
 def _one_line(error: BaseException) -> str:

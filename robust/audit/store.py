@@ -11,6 +11,7 @@ import io
 import json
 import sqlite3
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -20,7 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robust.audit.check import Payload
-from robust.errors import RecordError, RunInUseError
+from robust.audit.run_directory import cannot_write, make_directory
+from robust.errors import RunInUseError, StoreError
 
 FILE_NAME = "shards.sqlite"
 LOCK_NAME = "run.lock"
@@ -76,40 +78,59 @@ class ShardStore:
 
     Raises:
         RunInUseError: another process holds the directory.
-        RecordError: the file is not a store or is damaged.
+        StoreError: the directory cannot be made or written, or the file is not a store or is damaged.
     """
 
     def __init__(self, directory: Path) -> None:
-        directory.mkdir(parents=True, exist_ok=True)
+        make_directory(directory)
         self.path = directory / FILE_NAME
         self._lock = _lock(directory / LOCK_NAME)
         try:
             self._connection = sqlite3.connect(self.path)
-            self._connection.execute("PRAGMA journal_mode=WAL")
-            self._connection.execute(
-                "CREATE TABLE IF NOT EXISTS shards (key TEXT PRIMARY KEY, check_name TEXT NOT NULL, name TEXT NOT NULL,"
-                " payload BLOB NOT NULL, seconds REAL NOT NULL)"
-            )
-            self._connection.commit()
-        except sqlite3.DatabaseError as error:
+            try:
+                self._prepare()
+            except sqlite3.Error:
+                self._connection.close()
+                raise
+        except sqlite3.Error as error:
             self._lock.close()
-            raise _damaged(self.path, error) from error
+            raise _broken(self.path, error) from error
+
+    def _prepare(self) -> None:
+        self._connection.execute("PRAGMA journal_mode=WAL")
+        self._connection.execute(
+            "CREATE TABLE IF NOT EXISTS shards (key TEXT PRIMARY KEY, check_name TEXT NOT NULL, name TEXT NOT NULL,"
+            " payload BLOB NOT NULL, seconds REAL NOT NULL)"
+        )
+        self._connection.commit()
 
     def get(self, key: str) -> tuple[Payload, float] | None:
-        """Payload and seconds of a finished shard, or None."""
+        """Payload and seconds of a finished shard, or None.
+
+        Raises:
+            StoreError: the file is damaged.
+        """
         try:
             row = self._connection.execute("SELECT payload, seconds FROM shards WHERE key = ?", (key,)).fetchone()
             return None if row is None else (decode_payload(row[0]), float(row[1]))
-        except (sqlite3.DatabaseError, zipfile.BadZipFile, KeyError, ValueError) as error:
-            raise _damaged(self.path, error) from error
+        except (sqlite3.Error, zipfile.BadZipFile, zlib.error, KeyError, ValueError, EOFError) as error:
+            raise _broken(self.path, error) from error
 
     def put(self, key: str, check: str, name: str, payload: Payload, seconds: float) -> Payload:
-        """Store one finished shard, durably; returns the payload as a later run will read it."""
+        """Store one finished shard, durably; returns the payload as a later run will read it.
+
+        Raises:
+            StoreError: it cannot be written (a full disk, say). What was stored before is kept.
+            TypeError: the payload holds what cannot be stored.
+        """
         data = encode_payload(payload)
-        with self._connection:
-            self._connection.execute(
-                "INSERT OR REPLACE INTO shards VALUES (?, ?, ?, ?, ?)", (key, check, name, data, seconds)
-            )
+        try:
+            with self._connection:
+                self._connection.execute(
+                    "INSERT OR REPLACE INTO shards VALUES (?, ?, ?, ?, ?)", (key, check, name, data, seconds)
+                )
+        except sqlite3.Error as error:
+            raise _broken(self.path, error) from error
         return decode_payload(data)
 
     def __len__(self) -> int:
@@ -130,19 +151,33 @@ class ShardStore:
 
 
 def _lock(path: Path) -> IO[str]:
-    handle = path.open("a", encoding="utf-8")
+    try:
+        handle = path.open("a", encoding="utf-8")
+    except OSError as error:
+        raise cannot_write(path, error) from error
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
+    except BlockingIOError as error:
         handle.close()
         raise RunInUseError(
             f"another audit works in {path.parent}", hint="wait for it, or give this one another --output"
         ) from error
+    except OSError as error:
+        handle.close()
+        raise StoreError(
+            f"cannot lock {path}",
+            wanted="a file system with locks, so that two audits do not work in one directory",
+            got=error,
+            hint="give another --output, on a local disk",
+        ) from error
     return handle
 
 
-def _damaged(path: Path, error: Exception) -> RecordError:
-    return RecordError(
+def _broken(path: Path, error: Exception) -> StoreError:
+    """An ``OperationalError`` is the disk's (full, read-only, out of reach); anything else is the file's."""
+    if isinstance(error, sqlite3.OperationalError):
+        return cannot_write(path, error)
+    return StoreError(
         f"{path} is damaged or not a store of this suite",
         got=error,
         hint="delete the file, or give another --output; finished work in it is then done again",

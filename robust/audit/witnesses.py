@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from robust.audit.run_directory import keep_file
 from robust.record import Witness
 
 EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -32,11 +33,14 @@ def npz_bytes(arrays: Mapping[str, NDArray[Any]]) -> bytes:
 def keep_witnesses(
     directory: Path, name: str, arrays: Mapping[str, NDArray[Any]], *, title: str, count: int, caption: str = ""
 ) -> Witness:
-    """Write ``directory/witnesses/name.npz`` and return its evidence, with path and digest."""
+    """Write ``directory/witnesses/name.npz`` and return its evidence, with path and digest.
+
+    Raises:
+        StoreError: it cannot be written.
+    """
     data = npz_bytes(arrays)
     path = directory / "witnesses" / f"{name}.npz"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(data)
+    keep_file(path, data)
     return Witness(
         title=title,
         path=path.relative_to(directory).as_posix(),

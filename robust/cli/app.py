@@ -7,7 +7,7 @@ status meaning
 1      a threshold or a control failed
 2      the audit could not run: usage, plan, model, data, installation
 3      finished, but something asked for stayed undecided
-130    interrupted by Ctrl-C; finished work is kept
+130    interrupted by Ctrl-C; finished work is kept (143: by SIGTERM)
 ====== ==============================================================
 """
 
@@ -21,11 +21,11 @@ import typer
 
 from robust import __version__
 from robust.cli import audit, config, doctor, init, listing, report
+from robust.cli.interrupts import KEPT, interruptible, raise_on_sigterm, say_interrupted
 from robust.cli.siblings import require_our_siblings
 from robust.errors import RobustError
 
 EXIT_CANNOT_RUN = 2
-EXIT_INTERRUPTED = 130
 
 app = typer.Typer(
     name="robust",
@@ -36,33 +36,36 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("audit")(audit.audit)
-app.command("report")(report.report)
-app.command("list")(listing.list_things)
-app.command("init")(init.init)
+app.command("audit")(interruptible(audit.audit, KEPT))
+app.command("report")(interruptible(report.report))
+app.command("list")(interruptible(listing.list_things))
+app.command("init")(interruptible(init.init))
 app.add_typer(config.app, name="config")
-app.command("doctor")(doctor.doctor)
+app.command("doctor")(interruptible(doctor.doctor))
 
 
 @app.callback(invoke_without_command=True)
 def _root(
+    context: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
 ) -> None:
     if version:
         typer.echo(f"robust-audit {__version__}")
         raise typer.Exit
+    if context.invoked_subcommand != "doctor":  # whose task it is to look at strangers
+        require_our_siblings()
 
 
 def main() -> None:
     """Entry point of the console command."""
     try:
-        require_our_siblings()
+        raise_on_sigterm()
         app()
     except RobustError as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(EXIT_CANNOT_RUN)
-    except KeyboardInterrupt:
-        sys.exit(EXIT_INTERRUPTED)
+    except KeyboardInterrupt as error:
+        sys.exit(say_interrupted(error))
     except Exception:
         traceback.print_exc()
         typer.echo("error: this is a fault of robust-audit, not of your model or data; please report it", err=True)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from robust.cli.interrupts import silence_output
 from robust.cli.options import (
     Assignments,
     Data,
@@ -30,8 +31,7 @@ from robust.cli.options import (
 
 if TYPE_CHECKING:
     from robust.audit.plan_layers import ResolvedPlan
-
-EXIT_INTERRUPTED = 130
+    from robust.record import AuditRecord
 
 
 def audit(
@@ -50,6 +50,10 @@ def audit(
     assignments: Assignments = None,
     only: Only = None,
     skip: Skip = None,
+    baseline: Annotated[
+        Path | None,
+        typer.Option("--baseline", help="An earlier record.json or run directory: say what changed since."),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and an estimate of its cost.")] = False,
     exit_zero: Annotated[
         bool, typer.Option("--exit-zero", help="Exit with 0 once the report is written, whatever it says.")
@@ -59,7 +63,7 @@ def audit(
     """Audit a trained model and write a safety report.
 
     Exit status: 0 passed (or nothing to judge), 1 a threshold or control failed, 2 the audit could not run,
-    3 finished but something asked for stayed undecided, 130 interrupted (the same command continues).
+    3 finished but something asked for stayed undecided, 130 interrupted (143 terminated): the same command continues.
     """
     named = {
         "model.source": model,
@@ -78,30 +82,55 @@ def audit(
     if dry_run:
         _print_dry_run(resolved)
         return
-    status = _run(resolved, quiet)
+    earlier = None if baseline is None else _read(baseline)
+    status = _run(resolved, quiet, earlier)
     if status and not exit_zero:
         raise typer.Exit(status)
 
 
-def _run(resolved: ResolvedPlan, quiet: bool) -> int:
+def _read(path: Path) -> AuditRecord:
+    from robust.record import AuditRecord
+
+    return AuditRecord.read(path / "record.json" if path.is_dir() else path)
+
+
+def _run(resolved: ResolvedPlan, quiet: bool, baseline: AuditRecord | None) -> int:
     from reports import render_console, write_reports
     from robust.audit.runner import run_audit
     from robust.cli.progress import watcher
 
-    try:
-        with watcher(quiet) as watch:
-            record = run_audit(resolved, command=_reproduce(), watch=watch)
-    except KeyboardInterrupt:
-        typer.echo("interrupted: finished work is kept; the same command continues where it stopped", err=True)
-        raise typer.Exit(EXIT_INTERRUPTED) from None
+    with watcher(quiet) as watch:
+        record = run_audit(resolved, command=_reproduce(), watch=watch)
     directory = Path(resolved.plan.output)
     paths = write_reports(record, directory, resolved.plan.formats)
-    render_console(record, written=paths)
+    try:
+        render_console(record, written=paths)
+        if baseline is not None:
+            _say_changes(record, baseline)
+        sys.stdout.flush()
+    except (BrokenPipeError, SystemExit):  # rich exits where nobody reads; the status is the audit's all the same
+        silence_output()
     return record.gate.exit_status
 
 
+def _say_changes(record: AuditRecord, baseline: AuditRecord) -> None:
+    from reports.text import one_line
+    from robust.audit.baseline import Change, compare
+
+    found = compare(record, baseline)
+    counts = {change: sum(item.change is change for item in found) for change in Change}
+    said = ", ".join(f"{count} {change}" for change, count in counts.items() if count)
+    typer.echo(f"Since the baseline ({one_line(baseline.title)}): {said or 'nothing to compare'}")
+    for item in found:
+        if item.change in (Change.WORSE, Change.DIFFERENT, Change.BETTER):
+            typer.echo(f"  {item.change}: {one_line(item.title)}: {item.before:.4g} before, {item.now:.4g} now")
+    reasons = sorted({item.reason for item in found if item.reason})
+    for reason in reasons:
+        typer.echo(f"  not comparable: {sum(item.reason == reason for item in found)} findings: {reason}")
+
+
 def _reproduce() -> str:
-    words = [Path(sys.argv[0]).name, *sys.argv[1:]]
+    words = ["robust", *sys.argv[1:]]
     return shlex.join(word for word in words if word not in {"--quiet", "-q", "--exit-zero"})
 
 

@@ -7,12 +7,12 @@ from typing import Annotated, Any
 
 import typer
 
+from robust.cli.interrupts import interruptible
 from robust.cli.options import Assignments, PlanFile, resolve
 
 app = typer.Typer(help="Show the resolved plan, or the schemas.", no_args_is_help=True, rich_markup_mode=None)
 
 
-@app.command("show")
 def show(
     plan: PlanFile = None,
     assignments: Assignments = None,
@@ -32,7 +32,6 @@ def show(
         typer.echo(f"{key:<{width}}  {text}  # {origin}")
 
 
-@app.command("schema")
 def schema(
     which: Annotated[str, typer.Argument(help="plan or record.")] = "plan",
 ) -> None:
@@ -44,6 +43,10 @@ def schema(
     if which not in {"plan", "record"}:
         raise UsageError(f"there is no schema {which!r}", wanted="plan or record")
     typer.echo(json.dumps(plan_schema() if which == "plan" else record_schema(), indent=2))
+
+
+app.command("show")(interruptible(show))
+app.command("schema")(interruptible(schema))
 
 
 def _plain(value: Any) -> Any:

@@ -7,11 +7,16 @@ import importlib.util
 import platform
 import shutil
 import sys
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from robust import __version__
+from robust.cli.options import Assignments, Data, Trust, Weights, resolve
 from robust.cli.siblings import SIBLINGS, find_strangers
+
+if TYPE_CHECKING:
+    from robust.audit.plan import Plan
 
 REQUIRED = (
     "torch",
@@ -34,8 +39,44 @@ OPTIONAL = {
 }
 
 
-def doctor() -> None:
-    """Say what is installed, which device there is, and whether another package has taken one of our names."""
+def doctor(
+    model: Annotated[
+        str | None,
+        typer.Argument(metavar="MODEL", help="Also say what may be asked of this model.", show_default=False),
+    ] = None,
+    data: Data = None,
+    weights: Weights = None,
+    trust_model: Trust = None,
+    assignments: Assignments = None,
+) -> None:
+    """Say what is installed, which device there is, whether another package has taken one of our names.
+
+    With a MODEL: load it and say which operators it has, and whether gradients, bounds and exact answers can be asked
+    of it. With --data as well: whether the two fit.
+    """
+    _examine_installation()
+    if model is not None:
+        named = {"model.source": model, "data.source": data, "model.weights": weights, "model.trust": trust_model}
+        _examine_model(resolve(None, named=named, assignments=assignments).plan)
+
+
+def _examine_model(plan: Plan) -> None:
+    from robust.audit.assemble import assemble, load_subject
+    from robust.audit.capabilities import capabilities
+
+    classifier = assemble(plan).context.classifier if plan.data.source else load_subject(plan.model, plan.device)
+    shape, classes = list(classifier.input_shape), len(classifier.class_names)
+    typer.echo(f"{classifier.name} ({classifier.format}): input {shape}, {classes} classes")
+    for note in classifier.notes:
+        typer.echo(f"  note {note}")
+    found = capabilities(classifier)
+    if found.operators:
+        typer.echo("  operators: " + ", ".join(f"{name} ({count})" for name, count in found.operators.items()))
+    for item in found.questions:
+        typer.echo(f"  {'yes ' if item.possible else 'no  '} {item.question}: {item.reason}")
+
+
+def _examine_installation() -> None:
     healthy = True
     typer.echo(f"robust-audit {__version__}, Python {platform.python_version()} at {sys.prefix}, {platform.platform()}")
     strangers = find_strangers()
@@ -69,8 +110,11 @@ def _version(name: str) -> str | None:
 def _say_device() -> bool:
     if importlib.util.find_spec("torch") is None:
         return False
-    import torch
-
+    try:
+        import torch
+    except (ImportError, OSError) as error:
+        typer.echo(f"  BAD  torch cannot be imported: {' '.join(str(error).split())}")
+        return False
     typer.echo(f"  ok   cpu: {torch.get_num_threads()} threads")
     if torch.cuda.is_available():
         for index in range(torch.cuda.device_count()):

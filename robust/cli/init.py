@@ -44,5 +44,10 @@ def init(
     }
     resolved = resolve(None, named=named)
     text = write_plan(resolved, output.parent)
-    output.write_text(text, encoding="utf-8")
+    try:
+        output.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(
+            f"cannot write {output}", wanted="a file in a folder that exists and can be written to", got=error
+        ) from error
     typer.echo(f"wrote {output}; now run: robust audit {'' if output.name == 'robust.toml' else output}".rstrip())

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 PlanFile = Annotated[
     Path | None,
     typer.Argument(
-        metavar="[PLAN]",
+        metavar="PLAN",
         help="Plan file. Default: robust.toml, or [tool.robust] of pyproject.toml, in this folder.",
         show_default=False,
     ),

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from robust.cli.interrupts import silence_output
+
 FORMATS = ("html", "json", "junit", "markdown")
 
 
 def report(
-    record: Annotated[Path, typer.Argument(help="record.json, or the run directory that holds it.")],
+    record: Annotated[Path, typer.Argument(metavar="RECORD", help="record.json, or the run directory that holds it.")],
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Folder to write to. Default: where the record is.")
     ] = None,
@@ -31,4 +34,8 @@ def report(
     path = record / "record.json" if record.is_dir() else record
     loaded = AuditRecord.read(path)
     paths = write_reports(loaded, output or path.parent, wanted)
-    render_console(loaded, written=paths)
+    try:
+        render_console(loaded, written=paths)
+        sys.stdout.flush()
+    except (BrokenPipeError, SystemExit):  # rich exits where nobody reads; the files are written
+        silence_output()

@@ -4,6 +4,6 @@ from robust.data.builtin import BUILTIN
 from robust.data.dataset import Dataset
 from robust.data.fitting import fit_shape, fit_to_box
 from robust.data.labels import match_labels
-from robust.data.loading import load_data
+from robust.data.loading import load_data, load_samples
 
-__all__ = ["BUILTIN", "Dataset", "fit_shape", "fit_to_box", "load_data", "match_labels"]
+__all__ = ["BUILTIN", "Dataset", "fit_shape", "fit_to_box", "load_data", "load_samples", "match_labels"]

@@ -104,6 +104,24 @@ def load_npy(path: Path, labels: Path | None) -> Dataset:
     )
 
 
+def load_array_samples(path: Path, samples: str | None = None) -> NDArray[np.generic]:
+    """Samples ``[n, ...]`` of an ``.npz`` or ``.npy``, whatever labels lie beside them.
+
+    Args:
+        path: the file.
+        samples: key in an ``.npz``; by default found by name, or the only array there is.
+
+    Raises:
+        DataFileError, MissingColumnError, DataTypeError, DataShapeError: as ``load_npz``.
+    """
+    if path.suffix == ".npy":
+        return array_samples(_read_npy(path), str(path))
+    arrays = _read_npz(path)
+    if samples is None:
+        samples = next(iter(arrays)) if len(arrays) == 1 else _find(arrays, _SAMPLE_NAMES, path, "samples", "")
+    return array_samples(_key(arrays, samples, path), f"{path}: {samples!r}")
+
+
 def array_samples(values: NDArray[np.generic], where: str) -> NDArray[np.generic]:
     """Check that an array can be samples: numbers, ``[n, ...]`` with n > 0, booleans turned to bytes 0 and 255.
 
@@ -188,7 +206,7 @@ def _find(arrays: Mapping[str, NDArray[np.generic]], names: Sequence[str], path:
         f"{path}: {'several arrays could be' if found else 'no array is named like'} the {what}",
         wanted=f"one key of {', '.join(names)}",
         got=listed,
-        hint=f"say which with {what}=",
+        hint=f"say which: data.{what} in the plan, or {what}= in Python",
     )
 
 

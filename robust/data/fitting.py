@@ -100,15 +100,28 @@ def _inside(
     first = tuple(int(place[0]) for place in np.nonzero(outside))
     axes = ", ".join(map(str, first[1:]))
     named = dataset.feature_names[first[1]] if len(first) == 2 and dataset.feature_names else f"[{axes}]"
-    bytes_like = samples.min() >= 0 and 1 < samples.max() <= 255 and bool((samples == np.round(samples)).all())
     raise DataRangeError(
         f"{dataset.source}: {int(outside.sum())} of {outside.size} values lie outside the model's input box",
         wanted=f"values in {_ends(lower, upper)}",
         got=f"values from {samples.min():g} to {samples.max():g}; the first outside is {samples[first]:g} in sample "
         f"{_identifier(dataset, first[0])} at {named}",
-        hint="these look like bytes: load them with scale='bytes'"
-        if bytes_like
-        else "declare the right input box, or scale the samples as the model expects them",
+        hint=_way_out(samples, dataset),
+    )
+
+
+def _way_out(samples: NDArray[np.float32], dataset: Dataset) -> str:
+    """What to do about values outside the box."""
+    if samples.min() >= 0 and 1 < samples.max() <= 255:
+        whole = bool((samples == np.round(samples)).all())
+        if whole or (len(dataset.sample_shape) > 1 and samples.max() > 64):
+            return (
+                "these look like values 0 to 255: say data.scale = 'bytes' where the model expects them mapped onto "
+                "the box, or model.input_box = [0, 255] where it takes them as they are"
+            )
+    low, high = np.floor(samples.min()), np.ceil(samples.max())
+    return (
+        f"declare the box the model was trained for (model.input_box = [{low:g}, {high:g}] would hold these samples), "
+        "or scale the samples as the model expects them"
     )
 
 

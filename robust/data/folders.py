@@ -37,12 +37,7 @@ def load_folder(path: Path) -> Dataset:
         for file in files:
             picture = _read(file)
             if pictures and picture.shape != pictures[0].shape:
-                raise DataShapeError(
-                    f"{file} differs from {path / names[0]}",
-                    wanted=f"channels, height, width {pictures[0].shape}",
-                    got=picture.shape,
-                    hint="bring all pictures to one size and one number of channels",
-                )
+                raise _differs(file, path / names[0], pictures[0].shape, picture.shape)
             pictures.append(picture)
             labels.append(place)
             names.append(file.relative_to(path).as_posix())
@@ -54,6 +49,32 @@ def load_folder(path: Path) -> Dataset:
         label_values=tuple(folder.name for folder in folders),
         identifiers=tuple(names),
         raw_uint8=True,
+    )
+
+
+def load_pictures(path: Path) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
+    """Every picture below a folder, whatever its folder is called: ``[n, channels, height, width]`` and names.
+
+    Raises:
+        DataFileError: no picture, or one that cannot be read.
+        DataShapeError: pictures that differ in size or channels.
+    """
+    files = sorted(file for file in path.rglob("*") if file.suffix.lower() in _ENDINGS and file.is_file())
+    if not files:
+        raise DataFileError(f"{path} holds no picture", wanted=f"files ending in {', '.join(sorted(_ENDINGS))}")
+    pictures = [_read(file) for file in files]
+    for file, picture in zip(files, pictures, strict=True):
+        if picture.shape != pictures[0].shape:
+            raise _differs(file, files[0], pictures[0].shape, picture.shape)
+    return np.stack(pictures), tuple(file.relative_to(path).as_posix() for file in files)
+
+
+def _differs(file: Path, first: Path, wanted: tuple[int, ...], got: tuple[int, ...]) -> DataShapeError:
+    return DataShapeError(
+        f"{file} differs from {first}",
+        wanted=f"channels, height, width {wanted}",
+        got=got,
+        hint="bring all pictures to one size and one number of channels",
     )
 
 

@@ -93,7 +93,8 @@ def match_labels(
                 f"{dataset.source}: {len(missing)} of {class_count} classes have no sample",
                 wanted="at least one sample of every class",
                 got=f"none of {_shorten(missing)}",
-                hint="add samples, correct the order of the labels, or allow missing classes",
+                hint="add samples, correct the order of the labels (data.label_order), or accept it: "
+                "data.allow_missing_classes = true in the plan",
             )
         notes += (f"no sample of {len(missing)} of {class_count} classes: {_shorten(missing)}",)
     return replace(dataset, labels=labels, label_values=tuple(map(str, order)), notes=notes)
@@ -128,7 +129,7 @@ def _class_order(
         f"{dataset.source}: the labels do not fit the classes of the model",
         wanted=f"whole numbers 0 to {class_count - 1}, names of the classes, or exactly {class_count} distinct labels",
         got=f"{len(values)} distinct: {_shorten(values)}",
-        hint="give the order of the labels, one per logit, or the right label column",
+        hint="give the order of the labels, one per logit (data.label_order), or the right label column (data.labels)",
     )
 
 

@@ -7,15 +7,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from robust.data.arrays import load_npy, load_npz
+import numpy as np
+from numpy.typing import NDArray
+
+from robust.data.arrays import load_array_samples, load_npy, load_npz
 from robust.data.builtin import load_builtin
 from robust.data.dataset import Dataset
-from robust.data.folders import load_folder
+from robust.data.folders import load_folder, load_pictures
 from robust.data.groups import Bins
-from robust.data.tables import load_table
+from robust.data.tables import load_table, load_table_samples
 from robust.errors import DataFileError, UsageError
 
 _TABLES = (".csv", ".tsv", ".parquet")
+UNLABELLED = "unlabelled"
 
 
 def load_data(
@@ -52,7 +56,11 @@ def load_data(
         DataError: one of its kinds, naming the file, the wanted and the found.
         UsageError: an option that the form of the data has no use for, or a source of no known form.
     """
-    dataset = _load(source, samples, labels, groups, bins, features, missing)
+    dataset = _with_scale(_load(source, samples, labels, groups, bins, features, missing), scale)
+    return replace(dataset, name=name or dataset.name)
+
+
+def _with_scale(dataset: Dataset, scale: str) -> Dataset:
     if scale not in ("auto", "bytes", "none"):
         raise UsageError("scale has an unknown value", wanted="auto, bytes or none", got=scale)
     if scale == "bytes" and (dataset.samples.min() < 0 or dataset.samples.max() > 255):
@@ -62,7 +70,62 @@ def load_data(
             got=f"{dataset.samples.min():g} to {dataset.samples.max():g}",
         )
     raw = dataset.raw_uint8 if scale == "auto" else scale == "bytes"
-    return replace(dataset, name=name or dataset.name, raw_uint8=raw)
+    return replace(dataset, raw_uint8=raw)
+
+
+def load_samples(
+    source: str | Path,
+    *,
+    samples: str | None = None,
+    features: Sequence[str] | None = None,
+    missing: Literal["error", "drop"] = "error",
+    scale: Literal["auto", "bytes", "none"] = "auto",
+) -> Dataset:
+    """Load samples whose labels nobody needs: abnormal inputs for detection. No labels are read.
+
+    Args:
+        source: as ``load_data``; a folder may hold its pictures in any folders or none, an ``.npz`` the samples alone.
+        samples: key of the samples in an ``.npz``.
+        features: columns of a table, in the model's order.
+        missing: as ``load_data``.
+        scale: as ``load_data``.
+
+    Returns:
+        All labels are 0, of the one value ``unlabelled``.
+
+    Raises:
+        DataError, UsageError: as ``load_data``.
+    """
+    path = Path(source)
+    names: tuple[str, ...] = ()
+    rows: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    values: NDArray[np.generic]
+    if str(source).startswith("builtin:"):
+        found = load_builtin(str(source).removeprefix("builtin:"))
+        values, names, rows, notes = found.samples, found.feature_names, found.identifiers, found.notes
+    elif not path.exists():
+        raise DataFileError(f"there is no file or folder {path}", wanted="data", hint="check the path")
+    elif path.is_dir():
+        values, rows = load_pictures(path)
+    elif path.suffix in (".npz", ".npy"):
+        values = load_array_samples(path, samples)
+    elif any(ending in path.suffixes for ending in _TABLES):
+        values, names, rows, notes = load_table_samples(path, features=features, missing=missing)
+    else:
+        raise _unknown_form(path)
+    dataset = Dataset(
+        name=path.name.split(".")[0].removeprefix("builtin:"),
+        source=str(source),
+        samples=np.ascontiguousarray(values, dtype=np.float32),
+        labels=np.zeros(len(values), dtype=np.int64),
+        label_values=(UNLABELLED,),
+        identifiers=rows or tuple(map(str, range(len(values)))),
+        feature_names=names,
+        raw_uint8=values.dtype == np.uint8,
+        notes=notes,
+    )
+    return _with_scale(dataset, scale)
 
 
 def _load(
@@ -93,7 +156,11 @@ def _load(
     if any(ending in path.suffixes for ending in _TABLES):
         _unused(source, samples=samples)
         return load_table(path, labels=key, features=features, groups=groups, bins=bins, missing=missing)
-    raise DataFileError(
+    raise _unknown_form(path)
+
+
+def _unknown_form(path: Path) -> DataFileError:
+    return DataFileError(
         f"{path} has an ending that is not known",
         wanted=".npz, .npy, .csv, .tsv, .parquet, a folder, or builtin:<name>",
         got=path.suffix or "no ending",

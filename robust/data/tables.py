@@ -72,6 +72,26 @@ def load_table(
     )
 
 
+def load_table_samples(
+    path: Path, *, features: Sequence[str] | None = None, missing: Literal["error", "drop"] = "error"
+) -> tuple[NDArray[np.float32], tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
+    """Feature columns of a table that needs no label: samples ``[n, d]``, feature names, row names and notes.
+
+    Args:
+        path: as ``load_table``.
+        features: columns in the model's order; all numeric ones if not given.
+        missing: as ``load_table``.
+
+    Raises:
+        DataFileError, MissingColumnError, DataTypeError, DataShapeError, DataRangeError.
+    """
+    frame = _read(path)
+    chosen, notes = _features(frame, features, "", set(), path)
+    frame, dropped = _without_missing(frame, chosen, missing, path)
+    samples = np.stack([frame[column].to_numpy(dtype=np.float32) for column in chosen], axis=1)
+    return samples, tuple(chosen), tuple(str(row) for row in frame.index), (*notes, *dropped)
+
+
 def _read(path: Path) -> pd.DataFrame:
     import pandas as pd
 
@@ -120,7 +140,7 @@ def _find_label(frame: pd.DataFrame, path: Path) -> str:
         f"{path}: which column holds the labels?",
         wanted="the name of one column",
         got=f"columns {', '.join(frame.columns)}",
-        hint="say which with labels=",
+        hint="say which: --labels COLUMN, data.labels in the plan, or labels= in Python",
     )
 
 
@@ -162,7 +182,7 @@ def _without_missing(
             f"{path}: {rows} rows miss a feature or the label",
             wanted="a number in every cell that the model reads",
             got=", ".join(f"{column}: {count}" for column, count in counts.items()),
-            hint="fill the cells as the model was trained, or drop such rows with missing='drop'",
+            hint="fill the cells as the model was trained, or leave such rows out: data.missing = 'drop' in the plan",
         )
     kept = frame[~holes.any(axis=1)]
     if not len(kept):

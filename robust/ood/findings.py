@@ -77,6 +77,10 @@ def set_findings(
     ]
 
 
+HEADLINES = ("maximum_softmax", "energy", "mahalanobis")
+"""Detectors whose worst set stands on top of the report; the others stand in the section."""
+
+
 def _coverage(normal: int, abnormal: int) -> dict[str, str]:
     """Said where it is not what it claims: the threshold itself, a quantile of few normal inputs, is uncertain."""
     if min(normal, abnormal) >= MANY:
@@ -116,7 +120,7 @@ def worst_finding(
             "normal": normal,
             "interval": f"{INTERVAL}; bonferroni over sets",
         },
-        headline=family == "all",
+        headline=family == "all" and detector in HEADLINES,
         evidence=evidence,
     )
 

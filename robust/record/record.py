@@ -116,8 +116,9 @@ class AuditRecord(RecordModel):
     subjects: tuple[SubjectRecord, ...]
     data: tuple[DataRecord, ...]
     checks: tuple[CheckRecord, ...]
-    not_assessed: tuple[str, ...] = ()
-    """Sentences: what this audit does not speak of."""
+    not_asked: tuple[str, ...] = ()
+    """Sentences: what nobody asked (switched off, or not applicable). What was asked for and could not be assessed
+    is a check or a finding that says so."""
     gate: GateResult
     started: str = ""
     """ISO 8601 with time zone."""

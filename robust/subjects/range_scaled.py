@@ -60,15 +60,22 @@ class RangeScaled:
         """Features of the inner model."""
         return self.inner.features(self._input(x.to(self.device, torch.float32)))
 
-    def scale(self, dataset: Dataset) -> Dataset:
+    def scale(self, dataset: Dataset, *, beyond: bool = False) -> Dataset:
         """Samples in the inner units to shares; a column without range becomes 0.
 
+        Args:
+            dataset: in the inner units.
+            beyond: keep values outside the ranges as shares below 0 or above 1, with a note: for abnormal inputs, which
+                no attack starts from. A column without range still becomes 0: the model is audited with it constant.
+
         Raises:
-            DataRangeError: a value outside the ranges by more than rounding.
+            DataRangeError: NaN or infinite, or a value outside the ranges by more than rounding.
         """
         lower = self.ranges.lower.cpu().numpy().astype(np.float64)
         width = self.ranges.upper.cpu().numpy().astype(np.float64) - lower
         shares = (dataset.samples - lower) / np.where(width > 0, width, 1.0)
+        if beyond and np.isfinite(shares).all():
+            return _kept(dataset, np.where(width > 0, shares, 0.0), (shares < -1e-5) | (shares > 1 + 1e-5))
         if not np.isfinite(shares).all() or shares.min() < -1e-5 or shares.max() > 1 + 1e-5:
             raise DataRangeError(
                 f"{dataset.source}: values lie outside the ranges of the columns",
@@ -77,6 +84,13 @@ class RangeScaled:
                 hint="declare wider ranges, or take them from this data set",
             )
         return replace(dataset, samples=shares.clip(0.0, 1.0).astype(np.float32))
+
+
+def _kept(dataset: Dataset, shares: np.ndarray, outside: np.ndarray) -> Dataset:
+    rows = int(outside.any(axis=1).sum())
+    note = f"{rows} of {len(shares)} samples have a value outside the ranges of the evaluation data"
+    notes = (*dataset.notes, note) if rows else dataset.notes
+    return replace(dataset, samples=shares.astype(np.float32), notes=notes)
 
 
 def column_ranges(*datasets: Dataset) -> tuple[np.ndarray, np.ndarray]:

@@ -73,6 +73,33 @@ def test_two_thresholds_on_one_finding_keep_the_worse_outcome() -> None:
     assert judged[0].outcome is Outcome.FAIL
 
 
+@pytest.mark.parametrize("order", [(0.9, 0.1), (0.1, 0.9)])
+def test_the_threshold_shown_is_the_one_that_decided(order: tuple[float, float]) -> None:
+    rules = tuple(ThresholdRule(metric="accuracy", minimum=minimum) for minimum in order)
+    shown = apply_thresholds("c", [finding(0.5, 0.6)], CheckSettings(thresholds=rules))[0]
+    assert shown.threshold is not None
+    assert shown.threshold.minimum == 0.9
+    assert "at least 0.9" in shown.reason
+
+
+def test_the_sentence_does_not_say_all_where_a_warning_was_missed() -> None:
+    met = finding(0.8, 0.9)
+    [passed] = apply_thresholds("c", [met], CheckSettings(thresholds=(AT_LEAST_HALF,)))
+    [missed] = apply_thresholds("c", [finding(0.1, 0.2)], CheckSettings(gate="warn", thresholds=(AT_LEAST_HALF,)))
+    alone = gate([check_record(passed)])
+    assert (alone.verdict, alone.sentence) == ("passed", "The one threshold of the plan was met by the whole interval.")
+    assert gate([check_record(passed, passed)]).sentence.startswith("All 2 thresholds")
+    both = gate([check_record(passed, passed), check_record(missed, level=GateLevel.WARN)])
+    assert (both.verdict, both.exit_status) == ("passed", 0)
+    assert "All" not in both.sentence
+    assert "1 thing at level warn failed" in both.sentence
+
+
+def test_a_check_that_is_off_passes_nothing() -> None:
+    [passed] = apply_thresholds("c", [finding(0.8, 0.9)], CheckSettings(gate="off", thresholds=(AT_LEAST_HALF,)))
+    assert gate([check_record(passed, level=GateLevel.OFF)]).verdict == "not judged"
+
+
 def test_where_selects_by_parameters() -> None:
     findings = [finding(0.1, 0.2, parameters={"epsilon": 0.1}), finding(0.8, 0.9, parameters={"epsilon": 0.01})]
     rule = ThresholdRule(metric="accuracy", where={"epsilon": 0.01}, minimum=0.5)
@@ -114,6 +141,21 @@ def test_a_failed_control_fails_the_audit() -> None:
 )
 def test_a_check_that_was_asked_for_and_did_not_complete_is_undecided(status: str, exit_status: int) -> None:
     assert gate([check_record(status=status)]).exit_status == exit_status
+
+
+@pytest.mark.parametrize("outcome", [Outcome.FAIL, Outcome.INCONCLUSIVE])
+def test_all_thresholds_met_is_not_said_when_a_warning_was_not(outcome: Outcome) -> None:
+    met = apply_thresholds("c", [finding(0.8, 0.9)], CheckSettings(thresholds=(AT_LEAST_HALF,)))
+    missed = finding(0.1, 0.2, outcome=outcome, reason="r", parameters={"epsilon": 0.1})
+    result = gate([check_record(*met), check_record(missed, level=GateLevel.WARN)])
+    assert (result.verdict, result.exit_status) == ("passed", 0)
+    assert "All" not in result.sentence
+    assert "1 thing at level warn did not pass" in result.sentence
+
+
+def test_a_threshold_of_a_check_that_is_off_gives_no_verdict() -> None:
+    met = apply_thresholds("c", [finding(0.8, 0.9)], CheckSettings(thresholds=(AT_LEAST_HALF,), gate="off"))
+    assert gate([check_record(*met, level=GateLevel.OFF)]).verdict == "not judged"
 
 
 def test_failure_outranks_undecided() -> None:

@@ -116,3 +116,50 @@ def test_every_check_can_be_set_from_a_file(tmp_path: Path) -> None:
     plan = resolve_plan(path, environment={}).plan
     assert all(not plan.settings(name).enabled for name in names)
     assert tomllib.loads(path.read_text(encoding="utf-8")).get("checks", {}).keys() == set(names)
+
+
+def test_tables_are_merged_key_by_key_from_every_layer(tmp_path: Path) -> None:
+    path = tmp_path / "robust.toml"
+    path.write_text("[checks.attacks]\nsteps = 3\nrestarts = 2\n", encoding="utf-8")
+    environment = {"ROBUST_CHECKS__ATTACKS": "{ steps = 5 }"}
+    resolved = resolve_plan(path, environment=environment, overrides={"checks.attacks": {"samples": 7}})
+    attacks = resolved.plan.settings("attacks").model_dump()
+    assert (attacks["steps"], attacks["restarts"], attacks["samples"]) == (5, 2, 7)
+    assert resolved.origin("checks.attacks.steps") == "environment (ROBUST_CHECKS__ATTACKS)"
+    assert resolved.origin("checks.attacks.restarts") == "robust.toml"
+    assert resolved.origin("checks.attacks.samples") == "command line"
+
+
+def test_an_empty_section_takes_nothing_back_and_is_still_checked(tmp_path: Path) -> None:
+    path = tmp_path / "robust.toml"
+    path.write_text("[checks.attacks]\nsteps = 3\n", encoding="utf-8")
+    resolved = resolve_plan(path, environment={}, overrides={"checks.attacks": {}})
+    assert resolved.plan.settings("attacks").model_dump()["steps"] == 3
+    path.write_text("[checks.atacks]\n", encoding="utf-8")
+    with pytest.raises(PlanError, match="did you mean 'attacks'"):
+        resolve_plan(path, environment={})
+
+
+def test_the_origin_in_a_message_is_the_values_not_the_sections(tmp_path: Path) -> None:
+    path = tmp_path / "robust.toml"
+    path.write_text("[checks.accuracy]\n", encoding="utf-8")
+    with pytest.raises(PlanError, match=r"resamples \(command line\)"):
+        resolve_plan(path, environment={}, overrides={"checks.accuracy.resamples": "x"})
+
+
+def test_a_column_may_have_a_dot(tmp_path: Path) -> None:
+    path = tmp_path / "robust.toml"
+    path.write_text('[data]\ngroups = ["age.years"]\nbins = { "age.years" = 3 }\n', encoding="utf-8")
+    assert resolve_plan(path, environment={}).plan.data.bins == {"age.years": 3}
+
+
+def test_a_project_without_a_plan_says_so(tmp_path: Path) -> None:
+    project = tmp_path / "pyproject.toml"
+    project.write_text("[project]\nname = 'x'\n", encoding="utf-8")
+    with pytest.raises(PlanError, match=r"\[tool.robust\]"):
+        resolve_plan(project, environment={})
+
+
+def test_a_call_is_not_called_a_command_line() -> None:
+    with pytest.raises(PlanError, match=r"seed \(the call of audit\(\)\)"):
+        resolve_plan(None, environment={}, overrides={"seed": "x"}, overrides_from="the call of audit()")

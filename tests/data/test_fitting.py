@@ -87,7 +87,7 @@ def test_values_outside_the_box_are_refused_with_place_and_hint() -> None:
     data = dataset(np.array([[0.5, 0.5], [0.5, 3.0]]), feature_names=("age", "income"))
     with pytest.raises(DataRangeError, match=r"1 of 4[\s\S]*\[0, 1\][\s\S]*3 in sample 1 at income"):
         fit_to_box(data, subject((2,)))
-    with pytest.raises(DataRangeError, match="scale='bytes'"):
+    with pytest.raises(DataRangeError, match="data.scale = 'bytes'"):
         fit_to_box(dataset(np.array([[0.0, 200.0]])), subject((2,)))
 
 

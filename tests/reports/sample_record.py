@@ -284,7 +284,7 @@ def sample_record() -> AuditRecord:
                          samples=400, used=400, sample_shape=(1, 8, 8))),
         checks=checks, gate=gate, started="2026-01-02T10:00:00+00:00", finished="2026-01-02T10:01:44+00:00",
         seconds=104.0,
-        not_assessed=("Rotations, blur, weather and other changes of the real world.",
+        not_asked=("Rotations, blur, weather and other changes of the real world.",
                       "Attacks on the training data, and theft of the model.",
                       "Any input outside the box [0, 1]."),
     )  # fmt: skip

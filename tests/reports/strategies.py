@@ -108,6 +108,6 @@ records = st.builds(
     AuditRecord, title=words, tool_version=words, seed=st.integers(0, 99), device=words, command=words,
     plan=st.dictionaries(words, st.one_of(scalars, st.dictionaries(words, scalars, max_size=2)), max_size=2),
     versions=st.dictionaries(words, words, max_size=2), platform=words, subjects=some(subjects), data=some(data),
-    checks=some(checks, 3), not_assessed=some(words), gate=gates, started=words, finished=words,
+    checks=some(checks, 3), not_asked=some(words), gate=gates, started=words, finished=words,
     seconds=st.floats(0, 1e6),
 )  # fmt: skip

@@ -32,7 +32,7 @@ def test_a_hundred_classes_have_a_row_each_and_long_names_are_cut() -> None:
     root = draw(*(Series(label=f"{i} " + "long" * 20, value=i / 100) for i in range(100)))
     names = [e.text or "" for e in root.iter("text") if "name" in e.get("class", "")]
     assert len(names) == 100
-    assert all(len(name) <= 19 for name in names)
+    assert all(len(name) <= 24 for name in names)
     assert root.get("viewBox") == "0 0 480 1864"  # 34 + 100 * 18 + 30
 
 

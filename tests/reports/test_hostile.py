@@ -54,7 +54,7 @@ def hostile_record() -> AuditRecord:
                         threat_model=EVIL, limitations=(EVIL,), findings=(found,))  # fmt: skip
     return AuditRecord(
         title=EVIL, tool_version=EVIL, seed=1, device=EVIL, plan={EVIL: {EVIL: EVIL}}, command=EVIL,
-        versions={EVIL: EVIL}, platform=EVIL, data=(), not_assessed=(EVIL,), started=EVIL, finished=EVIL,
+        versions={EVIL: EVIL}, platform=EVIL, data=(), not_asked=(EVIL,), started=EVIL, finished=EVIL,
         subjects=(SubjectRecord(name=EVIL, source=EVIL, format=EVIL, sha256=EVIL, input_shape=(), input_box=EVIL,
                                 class_names=tuple(EVIL for _ in range(100)), notes=(EVIL,)),),
         checks=(again, again.model_copy(update={"title": LONG})),

@@ -83,7 +83,7 @@ def test_what_decides_the_verdict_links_to_the_findings() -> None:
 
 def test_what_was_not_assessed_is_said_in_full() -> None:
     words = section("not-assessed").text
-    for sentence in (*RECORD.not_assessed, RECORD.checks[6].reason, RECORD.checks[7].reason, "No near set was given."):
+    for sentence in (*RECORD.not_asked, RECORD.checks[6].reason, RECORD.checks[7].reason, "No near set was given."):
         assert sentence in words
 
 

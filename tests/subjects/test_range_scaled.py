@@ -33,3 +33,16 @@ def test_values_outside_are_refused() -> None:
     inner = TorchClassifier(two_by_two(), (2,))
     with pytest.raises(DataRangeError, match="outside the ranges"):
         RangeScaled(inner).scale(DATA)
+
+
+def test_abnormal_inputs_may_leave_the_ranges_and_it_is_noted() -> None:
+    inner = TorchClassifier(two_by_two(), (2,), ([10, 5], [30, 5]))
+    outside = Dataset("o", "o.csv", np.float32([[0, 5], [50, 9], [20, 5]]), np.zeros(3, np.int64), ("unlabelled",))
+    with pytest.raises(DataRangeError):
+        RangeScaled(inner).scale(outside)
+    kept = RangeScaled(inner).scale(outside, beyond=True)
+    assert kept.samples.tolist() == [[-0.5, 0.0], [2.0, 0.0], [0.5, 0.0]]
+    assert "2 of 3 samples" in kept.notes[-1]
+    broken = Dataset("o", "o.csv", np.float32([[np.nan, 5]]), np.zeros(1, np.int64), ("unlabelled",))
+    with pytest.raises(DataRangeError):
+        RangeScaled(inner).scale(broken, beyond=True)

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from pydantic import Field
 
-from robust.audit.check import Check, CheckSettings, Context, Payload, Results, Shard, blocks
+from robust.audit.check import Check, CheckSettings, Context, Passes, Payload, Results, Shard, blocks
 from robust.calibration import (
     adaptive_calibration_error,
     balanced_accuracy,
@@ -112,6 +112,10 @@ class AccuracyCheck(Check):
     def estimate(self, settings: AccuracySettings, samples: int, classes: int) -> str:
         """Forward passes alone."""
         return f"{samples:,} forward passes"
+
+    def passes(self, settings: AccuracySettings, samples: int, classes: int) -> Passes:
+        """One forward pass a sample."""
+        return Passes(forward=samples)
 
     def _accuracy(self, answers: _Answers, settings: AccuracySettings, context: Context) -> Finding:
         n, right = len(answers.labels), int(answers.right.sum())

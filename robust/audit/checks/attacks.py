@@ -21,6 +21,7 @@ from robust.audit.check import (
     CheckSettings,
     Context,
     NotAssessedError,
+    Passes,
     Payload,
     Results,
     Shard,
@@ -173,13 +174,18 @@ class AttacksCheck(Check):
 
     def estimate(self, settings: AttackSettings, samples: int, classes: int) -> str:
         """Cost in words."""
-        count = min(samples, settings.samples)
-        passes = 0
-        for norm in settings.norms:
-            radii = len(_wanted(settings, norm) or UNIT_EPSILONS[norm])
-            per_sample = {"pgd": settings.steps * settings.restarts, "fgsm": 1, "noise": settings.noise_draws}
-            passes += count * radii * sum(per_sample[name] for name in settings.attacks)
-        return f"at most {passes:,} forward and backward passes"
+        passes = self.passes(settings, samples, classes)
+        return f"at most {passes.gradient:,} forward and backward and {passes.forward:,} forward passes"
+
+    def passes(self, settings: AttackSettings, samples: int, classes: int) -> Passes:
+        """Samples times radii times the steps of each attack; the controls beside the grid are not counted."""
+        gradients = {"pgd": settings.steps * settings.restarts, "fgsm": 1}
+        radii = sum(len(_wanted(settings, norm) or UNIT_EPSILONS[norm]) for norm in settings.norms)
+        rounds = min(samples, settings.samples) * radii
+        return Passes(
+            forward=rounds * ("noise" in settings.attacks) * settings.noise_draws,
+            gradient=rounds * sum(gradients.get(name, 0) for name in settings.attacks),
+        )
 
 
 class _Chain:

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import Field, field_validator
 
-from attacks.balls import Norm
+from attacks.balls import NORM_NAMES, Norm
 from robust.audit.check import (
     Check,
     CheckSettings,
@@ -19,15 +19,16 @@ from robust.audit.check import (
     Shard,
     blocks,
 )
+from robust.audit.checks.certificate_budget import Share, fitted, left_out
 from robust.audit.checks.certificate_controls import TOLERANCE, agreement, try_balls
-from robust.audit.checks.sandwich import NAMES, Answers, contradictions, curve_plot, enclosures
+from robust.audit.checks.sandwich import Answers, contradictions, curve_plot, enclosures
 from robust.audit.radii import UNIT_EPSILONS, epsilon_grid
 from robust.errors import GraphError
 from robust.graph import Graph, trace
 from robust.record import Finding, Table
 from robust.statistics import wilson
 from robust.subjects.protocols import Classifier
-from verifiers import Effort, certify
+from verifiers import Effort, Network, certify
 from verifiers.certify import ARITHMETIC
 
 
@@ -44,6 +45,12 @@ class CertificatesSettings(CheckSettings):
         default=("interval", "crown"), min_length=1, description="bound propagations to try"
     )
     samples: int = Field(default=200, ge=1, description="samples at most, the same as the attacks' as far as both go")
+    budget: float = Field(
+        default=600.0,
+        gt=0,
+        description="billions of multiply-adds at most; a large network is asked about fewer samples, and fewer "
+        "neurons are bounded anew, so as to stay below, and the findings say so; inf: no limit",
+    )
     shard_samples: int = Field(default=50, ge=1, description="samples per unit of work")
     rows: int = Field(
         default=512, ge=0, description="crown: at most so many neurons of a layer bounded anew for each sample"
@@ -92,26 +99,26 @@ class Certificates(Check):
         self._graphs: dict[str, Graph] = {}
 
     def plan(self, settings: CertificatesSettings, context: Context) -> list[Shard]:
-        """One shard per norm, radius, method and block of samples.
+        """One shard per norm, radius, method and block of samples; as many samples as the budget of work allows.
 
         Raises:
-            NotAssessedError: a black box, an operator without a rule, or no radius to ask for.
+            NotAssessedError: a black box, an operator without a rule, no radius to ask for, or too large a network.
         """
         if not settings.grid(context.classifier):
             raise NotAssessedError("no certificates were asked for: both lists of radii are empty")
-        self._graph(context)
-        chosen = context.data.stratified_indices(settings.samples, context.seed).tolist()
+        share = self._shares(settings, context)[1]
+        chosen = context.data.stratified_indices(share.samples, context.seed).tolist()
         pieces = [tuple(chosen[i] for i in block) for block in blocks(len(chosen), settings.shard_samples)]
         return [
             Shard(
                 self.name,
                 f"{norm} {epsilon:g} {method} samples {place + 1}/{len(pieces)}",
-                {"method": method, "norm": norm, "epsilon": epsilon, "rows": settings.rows},
+                {"method": method, "norm": norm, "epsilon": epsilon, "rows": share.rows},
                 piece,
             )
             for norm, radii in settings.grid(context.classifier).items()
             for epsilon in radii
-            for method in settings.methods
+            for method in share.methods
             for place, piece in enumerate(pieces)
         ]
 
@@ -134,7 +141,7 @@ class Certificates(Check):
             norm=norm,
             box=context.classifier.input_box,
             method=parameters["method"],
-            effort=Effort(rows=settings.rows, bytes=settings.memory_mib * 2**20),
+            effort=Effort(rows=parameters["rows"], bytes=settings.memory_mib * 2**20),
             slack=2 * trial.gap,
         )
         right = context.predictions[list(shard.indices)] == context.data.labels[list(shard.indices)]
@@ -156,17 +163,19 @@ class Certificates(Check):
         """Certified accuracy, the sandwich with the attacks, and the control that the two never contradict."""
         answers = Answers.collect(results, earlier.get("attacks", ()), len(context.data))
         right = np.asarray(context.predictions == context.data.labels)
+        wanted, share = self._shares(settings, context)
         findings: list[Finding] = []
         for norm, radii in settings.grid(context.classifier).items():
-            pairs = [(epsilon, method) for epsilon in radii for method in settings.methods]
-            middle = (radii[len(radii) // 2], settings.methods[-1])
+            pairs = [(epsilon, method) for epsilon in radii for method in share.methods]
+            middle = (radii[len(radii) // 2], share.methods[-1])
             found = [
-                self._certified(answers, method, norm, epsilon, settings, headline=(epsilon, method) == middle)
+                self._certified(answers, method, norm, epsilon, share, headline=(epsilon, method) == middle)
                 for epsilon, method in pairs
             ]
-            evidence = (curve_plot(answers, norm, right), self._table(answers, norm, radii, settings))
+            evidence = (curve_plot(answers, norm, right), self._table(answers, norm, radii, share))
             found[0] = found[0].model_copy(update={"evidence": evidence})
             findings += found + enclosures(self.name, answers, norm, radii)
+        findings += left_out(self.name, wanted, share, settings.budget)
         tolerance = float(getattr(context.classifier, "agreement_tolerance", TOLERANCE))
         return [*findings, contradictions(self.name, answers), agreement(self.name, results, tolerance)]
 
@@ -176,6 +185,12 @@ class Certificates(Check):
         grids = ((settings.linf_epsilons, UNIT_EPSILONS["linf"]), (settings.l2_epsilons, UNIT_EPSILONS["l2"]))
         questions = count * sum(len(default if wanted is None else wanted) for wanted, default in grids)
         return f"{questions:,} balls ({count} samples), each by {' and '.join(settings.methods)}"
+
+    def _shares(self, settings: CertificatesSettings, context: Context) -> tuple[Share, Share]:
+        """What the plan wants, and what of it fits the budget."""
+        wanted = Share(min(settings.samples, len(context.data)), settings.rows, settings.methods)
+        network, radii = Network(self._graph(context)), settings.grid(context.classifier)
+        return wanted, fitted(wanted, network, radii, len(context.classifier.class_names) - 1, settings.budget)
 
     def _graph(self, context: Context) -> Graph:
         classifier = context.classifier
@@ -203,9 +218,9 @@ class Certificates(Check):
         self,
         answers: Answers,
         method: str,
-        norm: str,
+        norm: Norm,
         epsilon: float,
-        settings: CertificatesSettings,
+        share: Share,
         *,
         headline: bool,
     ) -> Finding:
@@ -215,7 +230,7 @@ class Certificates(Check):
             check=self.name,
             metric="certified_accuracy",
             parameters={"norm": norm, "epsilon": epsilon, "method": method},
-            title=f"Certified accuracy within {NAMES[norm]} {epsilon:g} by {method} bounds",
+            title=f"Certified accuracy within {NORM_NAMES[norm]} {epsilon:g} by {method} bounds",
             value=count / total,
             unit="share",
             interval=wilson(count, total),
@@ -225,21 +240,21 @@ class Certificates(Check):
                 "norm": norm,
                 "epsilon": epsilon,
                 "method": method,
-                "rows": settings.rows,
+                "rows": share.rows,
                 "arithmetic": ARITHMETIC,
                 "wrongly classified samples": "count as not certified",
             },
             headline=headline,
         )
 
-    def _table(self, answers: Answers, norm: str, radii: tuple[float, ...], settings: CertificatesSettings) -> Table:
+    def _table(self, answers: Answers, norm: Norm, radii: tuple[float, ...], share: Share) -> Table:
         rows = tuple(
-            (epsilon, *(int(answers.certified(method, norm, epsilon).sum()) for method in settings.methods))
+            (epsilon, *(int(answers.certified(method, norm, epsilon).sum()) for method in share.methods))
             for epsilon in radii
         )
         return Table(
-            title=f"Samples certified within {NAMES[norm]} balls",
-            columns=("epsilon", *settings.methods),
+            title=f"Samples certified within {NORM_NAMES[norm]} balls",
+            columns=("epsilon", *share.methods),
             rows=rows,
             caption=f"of {int(answers.asked.sum())} samples; arithmetic: {ARITHMETIC}",
         )

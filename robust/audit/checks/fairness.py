@@ -72,7 +72,7 @@ class FairnessCheck(Check):
         "Each column is compared for itself; intersections of columns are not.",
     )
     Settings = FairnessSettings
-    needs: ClassVar[tuple[Need, ...]] = ("classifier", "groups")
+    needs: ClassVar[tuple[Need, ...]] = ("groups",)
 
     def plan(self, settings: FairnessSettings, context: Context) -> list[Shard]:
         """One shard per column.

@@ -13,7 +13,7 @@ from attacks.attack import gives_gradients
 from attacks.fooling import Fooling, FoolingMethod, GradientAscent, MapElites
 from attacks.fooling.fooling import log_confidences, to_box
 from attacks.fooling.nearest import nearest_distances
-from robust.audit.check import Check, CheckSettings, Context, NotAssessedError, Payload, Results, Shard
+from robust.audit.check import Check, CheckSettings, Context, NotAssessedError, Passes, Payload, Results, Shard
 from robust.audit.fooling_findings import fooling_findings
 from robust.data.dataset import Dataset
 from robust.record import Finding
@@ -98,10 +98,16 @@ class FoolingCheck(Check):
 
     def estimate(self, settings: FoolingSettings, samples: int, classes: int) -> str:
         """Cost in words."""
-        count = min(classes, settings.classes)
-        ascent = count * (settings.steps + 1) * settings.restarts if "gradient_ascent" in settings.methods else 0
-        evolution = settings.evaluations if "map_elites" in settings.methods else 0
-        return f"at most {ascent:,} forward and backward and {evolution + settings.noise:,} forward passes"
+        passes = self.passes(settings, samples, classes)
+        return f"at most {passes.gradient:,} forward and backward and {passes.forward:,} forward passes"
+
+    def passes(self, settings: FoolingSettings, samples: int, classes: int) -> Passes:
+        """The budgets."""
+        ascent = min(classes, settings.classes) * (settings.steps + 1) * settings.restarts
+        return Passes(
+            forward=settings.noise + ("map_elites" in settings.methods) * settings.evaluations,
+            gradient=("gradient_ascent" in settings.methods) * ascent,
+        )
 
 
 def spread(classes: int, limit: int) -> list[int]:

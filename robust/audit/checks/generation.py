@@ -65,7 +65,7 @@ class GenerationCheck(Check):
         "Only the prior was sampled. What an adversary could make the generator produce was not asked.",
     )
     Settings: ClassVar[type[CheckSettings]] = GenerationSettings
-    needs: ClassVar[tuple[Need, ...]] = ("classifier", "generator")
+    needs: ClassVar[tuple[Need, ...]] = ("generator",)
 
     def __init__(self) -> None:
         self._prepared: tuple[Context, RealSide] | None = None

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
-from robust.audit.check import Check, CheckSettings, Context, NotAssessedError, Payload, Results, Shard
+from robust.audit.check import Check, CheckSettings, Context, NotAssessedError, Passes, Payload, Results, Shard
 from robust.errors import DataShapeError, PlanError
 from robust.ood import Activations, Detector, Measured, activations_of, measure
 from robust.ood.evidence import area_plot, example_images, histogram_plot, panel_table
@@ -199,7 +199,11 @@ class OodCheck(Check):
 
     def estimate(self, settings: OodSettings, samples: int, classes: int) -> str:
         """Forward passes of about six sets and the reference."""
-        return f"about {min(samples, settings.samples) * 6 + samples:,} forward passes"
+        return f"about {self.passes(settings, samples, classes).forward:,} forward passes"
+
+    def passes(self, settings: OodSettings, samples: int, classes: int) -> Passes:
+        """As ``estimate`` says."""
+        return Passes(forward=min(samples, settings.samples) * 6 + samples)
 
     def _prepare(self, settings: OodSettings, context: Context) -> _Prepared:
         if self._memo is not None and self._memo[0]() is context and self._memo[1] == settings:

@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from attacks.balls import NORM_NAMES, Norm
 from robust.audit.check import Results
 from robust.record import Band, Curve, CurvePlot, Finding, Interval, Outcome, Table
 from robust.statistics import wilson
 
 Mask = NDArray[np.bool_]
-NAMES = {"linf": "L-inf", "l2": "L2"}
+SANITY = "sanity"
+"""The attack check's control far outside the grid: no part of the sandwich."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,56 +31,56 @@ class Answers:
     """
 
     asked: Mask
-    proofs: Mapping[tuple[str, str, float], Mask]
-    attacked: Mapping[tuple[str, str, float, bool], tuple[Mask, Mask]]
-    tried: Mapping[tuple[str, float], Mask] = field(default_factory=dict)
+    proofs: Mapping[tuple[str, Norm, float], Mask]
+    attacked: Mapping[tuple[str, Norm, float, bool], tuple[Mask, Mask]]
+    tried: Mapping[tuple[Norm, float], Mask] = field(default_factory=dict)
 
     @classmethod
     def collect(cls, certificates: Results, attacks: Results, samples: int) -> Answers:
         """From the payloads of both checks."""
         everyone = np.zeros(samples, dtype=bool)
-        proofs: dict[tuple[str, str, float], Mask] = {}
-        tried: dict[tuple[str, float], Mask] = {}
+        proofs: dict[tuple[str, Norm, float], Mask] = {}
+        tried: dict[tuple[Norm, float], Mask] = {}
         for shard, payload in certificates:
-            ball = (str(shard.parameters["norm"]), float(shard.parameters["epsilon"]))
+            ball: tuple[Norm, float] = (shard.parameters["norm"], float(shard.parameters["epsilon"]))
             tried.setdefault(ball, np.ones(samples, dtype=bool))[list(shard.indices)] &= payload.get("tried", True)
             key = (shard.parameters["method"], shard.parameters["norm"], float(shard.parameters["epsilon"]))
             proofs.setdefault(key, np.zeros(samples, dtype=bool))[list(shard.indices)] = payload["certified"]
             everyone[list(shard.indices)] = True
-        attacked: dict[tuple[str, str, float, bool], tuple[Mask, Mask]] = {}
+        attacked: dict[tuple[str, Norm, float, bool], tuple[Mask, Mask]] = {}
         for shard, payload in attacks:
-            if "robust" not in payload:
-                continue
             p = shard.parameters
-            name = (str(p["attack"]), str(p["norm"]), float(p["epsilon"]), bool(p.get("control", False)))
+            if "robust" not in payload or p["attack"] == SANITY:
+                continue
+            name = (str(p["attack"]), p["norm"], float(p["epsilon"]), bool(p.get("control", False)))
             asked, robust = attacked.setdefault(name, (np.zeros(samples, dtype=bool), np.zeros(samples, dtype=bool)))
             asked[list(shard.indices)] = True
             robust[list(shard.indices)] = payload["robust"]
         return cls(everyone, _closed(proofs), attacked, tried)
 
-    def certified(self, method: str, norm: str, epsilon: float) -> Mask:
+    def certified(self, method: str, norm: Norm, epsilon: float) -> Mask:
         """Certified at this radius by one method."""
         return self.proofs.get((method, norm, epsilon), np.zeros_like(self.asked))
 
-    def proved(self, norm: str, epsilon: float) -> Mask:
+    def proved(self, norm: Norm, epsilon: float) -> Mask:
         """Certified at this radius or further out by any method."""
         return self._any([mask for (_, n, e), mask in self.proofs.items() if n == norm and e >= epsilon])
 
-    def broken(self, norm: str, epsilon: float) -> Mask:
+    def broken(self, norm: Norm, epsilon: float) -> Mask:
         """Not right within this radius under some attack (a control too: what noise breaks is broken)."""
         answers = [pair for (_, n, e, _), pair in self.attacked.items() if n == norm and e <= epsilon]
         return self._any([asked & ~robust for asked, robust in answers])
 
-    def missed(self, norm: str, epsilon: float) -> Mask:
+    def missed(self, norm: Norm, epsilon: float) -> Mask:
         """Not right at a point that the certificates' own control drew within this radius."""
         return self._any([~mask for (n, e), mask in self.tried.items() if n == norm and e <= epsilon])
 
-    def drawn(self, norm: str, epsilon: float) -> Mask:
+    def drawn(self, norm: Norm, epsilon: float) -> Mask:
         """Points of the ball were drawn and replayed."""
         known = any(n == norm and e <= epsilon for n, e in self.tried)
         return self.asked & known
 
-    def challenged(self, norm: str, epsilon: float) -> Mask:
+    def challenged(self, norm: Norm, epsilon: float) -> Mask:
         """An attack that is no control was run on it within this radius."""
         attacks = [(e, control, a) for (_, n, e, control), (a, _) in self.attacked.items() if n == norm]
         return self._any([asked for e, control, asked in attacks if e <= epsilon and not control])
@@ -87,7 +89,7 @@ class Answers:
         return np.logical_or.reduce(masks) if masks else np.zeros_like(self.asked)
 
 
-def _closed(proofs: Mapping[tuple[str, str, float], Mask]) -> dict[tuple[str, str, float], Mask]:
+def _closed(proofs: Mapping[tuple[str, Norm, float], Mask]) -> dict[tuple[str, Norm, float], Mask]:
     return {
         (method, norm, epsilon): np.logical_or.reduce(
             [mask for (m, n, e), mask in proofs.items() if (m, n) == (method, norm) and e >= epsilon]
@@ -96,12 +98,13 @@ def _closed(proofs: Mapping[tuple[str, str, float], Mask]) -> dict[tuple[str, st
     }
 
 
-def enclosures(check: str, answers: Answers, norm: str, radii: tuple[float, ...]) -> list[Finding]:
+def enclosures(check: str, answers: Answers, norm: Norm, radii: tuple[float, ...]) -> list[Finding]:
     """Robust accuracy as an interval per radius: certificate below, attack above; both with sampling error.
 
     Only samples that both sides were asked about count. Radii without an attack have no enclosure.
     """
-    findings = []
+    findings: list[Finding] = []
+    rows: list[tuple[float, int, int, int, int]] = []
     for epsilon in radii:
         both = answers.asked & answers.challenged(norm, epsilon)
         total = int(both.sum())
@@ -110,31 +113,32 @@ def enclosures(check: str, answers: Answers, norm: str, radii: tuple[float, ...]
         proved = int((answers.proved(norm, epsilon) & both).sum())
         standing = int((~answers.broken(norm, epsilon) & both).sum())
         low, high = wilson(proved, total).low, wilson(max(standing, proved), total).high
+        rows.append((epsilon, total, proved, standing - proved, total - standing))
         findings.append(
             Finding(
                 check=check,
                 metric="robust_accuracy",
                 parameters={"norm": norm, "epsilon": epsilon},
-                title=f"Robust accuracy within {NAMES.get(norm, norm)} {epsilon:g}, between certificate and attack",
+                title=f"Robust accuracy within {NORM_NAMES[norm]} {epsilon:g}, between certificate and attack",
                 unit="share",
                 interval=Interval(low=low, high=high, method="certificate and attack"),
                 n=total,
                 better="higher",
                 protocol={"norm": norm, "epsilon": epsilon, "interval": "Wilson low of certified to high of attacked"},
-                evidence=(_shares(norm, epsilon, total, proved, standing),),
             )
         )
+    if findings:
+        findings[0] = findings[0].model_copy(update={"evidence": (_known(norm, rows),)})
     return findings
 
 
-def _shares(norm: str, epsilon: float, total: int, proved: int, standing: int) -> Table:
-    rows = (
-        ("proved to stay right", proved, proved / total),
-        ("undecided: neither proved nor broken", max(0, standing - proved), max(0, standing - proved) / total),
-        ("broken by an attack, or wrong from the start", total - standing, (total - standing) / total),
-    )
+def _known(norm: Norm, rows: list[tuple[float, int, int, int, int]]) -> Table:
+    """What is known of how many samples, a row per radius."""
     return Table(
-        title=f"What is known within {NAMES.get(norm, norm)} {epsilon:g}", columns=("", "samples", "share"), rows=rows
+        title=f"What is known within {NORM_NAMES[norm]} balls",
+        columns=("epsilon", "samples", "proved to stay right", "undecided", "broken, or wrong from the start"),
+        rows=tuple(rows),
+        caption="Undecided: neither proved nor broken.",
     )
 
 
@@ -172,7 +176,7 @@ def contradictions(check: str, answers: Answers) -> Finding:
     )
 
 
-def curve_plot(answers: Answers, norm: str, right: Mask) -> CurvePlot:
+def curve_plot(answers: Answers, norm: Norm, right: Mask) -> CurvePlot:
     """Certified accuracy of each method and accuracy under each attack over the radius.
 
     Args:
@@ -190,7 +194,7 @@ def curve_plot(answers: Answers, norm: str, right: Mask) -> CurvePlot:
         clean = right[np.logical_or.reduce([asked for asked, _ in pairs.values()])]
         curves.append(_curve(f"under attack, {attack}", "control" if control else "attack", points, clean))
     return CurvePlot(
-        title=f"Robust accuracy within {NAMES.get(norm, norm)} balls",
+        title=f"Robust accuracy within {NORM_NAMES[norm]} balls",
         x_label="epsilon (input units)",
         y_label="share of samples",
         curves=tuple(curves),

@@ -69,7 +69,7 @@ def test_evidence_joins_curve_table_and_witnesses(tmp_path: Path) -> None:
     found = findings(AttacksCheck(), settings, context(classifier, data, tmp_path))
     evidence = value(found, "linf", "all", 0.3).evidence
     plot = next(e for e in evidence if isinstance(e, CurvePlot))
-    assert {curve.role for curve in plot.curves} == {"attack", "main", "control"}
+    assert {curve.role for curve in plot.curves} == {"attack", "control"}
     assert all(curve.x == (0.0, 0.1, 0.3) for curve in plot.curves)
     assert {curve.y[0] for curve in plot.curves} == {0.9}
     tables = [e for e in evidence if isinstance(e, Table)]

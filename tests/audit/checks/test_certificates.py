@@ -159,7 +159,7 @@ def test_sandwich_with_attacks() -> None:
     assert (enclosure.interval.low, enclosure.interval.high) == (wilson(2, 6).low, wilson(2, 6).high)
     assert enclosure.interval.method == "certificate and attack"
     (shares,) = enclosure.evidence
-    assert [row[1] for row in shares.rows] == [2, 0, 4]
+    assert shares.rows == ((0.4, 6, 2, 0, 4),)
     assert "certificates/robust_accuracy?epsilon=0.1&norm=linf" not in found
     control = found["certificates/contradictions"]
     assert control.control
@@ -174,12 +174,19 @@ def test_sandwich_with_attacks() -> None:
     assert pgd.y == pytest.approx((5 / 6, 2 / 6))
 
 
+def test_the_sanity_control_is_no_part_of_the_sandwich() -> None:
+    attacks = [attacked("pgd", 0.4, [False] * 6), attacked("sanity", 0.9, [False] * 6, control=True)]
+    found = audit(Certificates(), SETTINGS, context(Line()), attacks)
+    plot = next(item for item in found[next(iter(found))].evidence if isinstance(item, CurvePlot))
+    assert max(max(curve.x) for curve in plot.curves) == 0.4
+
+
 def test_undecided_lies_between() -> None:
     attacks = [attacked("pgd", 0.4, [False, True, True, True, True, False])]
     enclosure = audit(Certificates(), SETTINGS, context(Line()), attacks)[
         "certificates/robust_accuracy?epsilon=0.4&norm=linf"
     ]
-    assert [row[1] for row in enclosure.evidence[0].rows] == [2, 2, 2]
+    assert enclosure.evidence[0].rows == ((0.4, 6, 2, 2, 2),)
     assert enclosure.interval.low == wilson(2, 6).low
     assert enclosure.interval.high == wilson(4, 6).high
 
