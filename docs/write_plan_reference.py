@@ -24,10 +24,10 @@ HEAD = """\
 Written by `python -m docs.write_plan_reference`; do not edit. The same as a schema for editors:
 [schema/plan.schema.json](schema/plan.schema.json), or `robust config schema`.
 
-A plan is a `robust.toml`, or the table `[tool.robust]` of a `pyproject.toml`. Command line (`--set KEY=VALUE` and options)
-goes before environment (`ROBUST_` and the key in capitals, `__` for each dot), before the file, before the defaults
-below. An unknown key is an error that names the nearest known one. Paths in a file are relative to the file; `output`
-is relative to where the command is run. `robust config show` prints what holds and why.
+A plan is a `robust.toml`, or the table `[tool.robust]` of a `pyproject.toml`. Command line (`--set KEY=VALUE` and
+options) goes before environment (`ROBUST_` and the key in capitals, `__` for each dot), before the file, before the
+defaults below. An unknown key is an error that names the nearest known one. Paths in a file are relative to the file;
+`output` is relative to where the command is run. `robust config show` prints what holds and why.
 """
 COMMON = """\
 Every section `[checks.NAME]` also takes the keys of [`[checks.*]`](#checks)."""

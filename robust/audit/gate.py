@@ -50,7 +50,8 @@ def matches_rule(finding: Finding, rule: ThresholdRule) -> bool:
 def judge(finding: Finding, rule: ThresholdRule, level: GateLevel) -> Finding:
     """One finding against one threshold. A finding that was not assessed stays so.
 
-    Of several thresholds on one finding, the one with the worst outcome is kept, with its reason.
+    Of several thresholds on one finding, the one with the worst outcome is kept, with its reason. What a check itself
+    left open or failed, no threshold makes good.
     """
     threshold = Threshold(minimum=rule.minimum, maximum=rule.maximum, level=level)
     if finding.outcome is Outcome.NOT_ASSESSED:
@@ -64,8 +65,9 @@ def judge(finding: Finding, rule: ThresholdRule, level: GateLevel) -> Finding:
         outcome, reason = Outcome.INCONCLUSIVE, "it has neither a value nor an interval to judge"
         return finding.model_copy(update={"threshold": threshold, "outcome": outcome, "reason": reason})
     outcome, reason = _judge_range(low, high, where, rule)
-    if finding.threshold is not None and _SEVERITY.get(finding.outcome, -1) > _SEVERITY[outcome]:
-        return finding
+    if _SEVERITY.get(finding.outcome, -1) > _SEVERITY[outcome]:
+        kept = finding.threshold if finding.threshold is not None else threshold
+        return finding.model_copy(update={"threshold": kept})
     return finding.model_copy(update={"threshold": threshold, "outcome": outcome, "reason": reason})
 
 
@@ -149,9 +151,13 @@ def _verdict(
             "Everything was measured, but the plan sets no threshold that decides, so nothing was judged. "
             f"Set thresholds to get a verdict.{warned}",
         )
-    those = f"{'' if warnings else 'All '}{_count(met, 'threshold')} of the plan {'was' if met == 1 else 'were'}"
-    unjudged = f" Measured without a threshold, so not judged: {', '.join(silent)}." if silent else ""
-    return "passed", 0, f"{those} met, each by its whole interval.{warned}{unjudged}"
+    those = f"{'' if warnings else 'All '}{met} thresholds of the plan were"
+    if met == 1:
+        those = "One threshold of the plan was" if warnings else "The one threshold of the plan was"
+    sentence = f"{those} met by the whole interval.{warned}"
+    if silent:
+        sentence += f" Measured without a threshold, so not judged: {', '.join(silent)}."
+    return "passed", 0, sentence
 
 
 def _judge_range(low: float, high: float, where: str, rule: ThresholdRule) -> tuple[Outcome, str]:

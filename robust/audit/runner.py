@@ -25,6 +25,7 @@ from robust.audit.catalogue import CHECKS
 from robust.audit.check import (
     Check,
     CheckSettings,
+    Context,
     NotApplicableError,
     NotAssessedError,
     Payload,
@@ -36,7 +37,7 @@ from robust.audit.gate import apply_thresholds, gate
 from robust.audit.plan_layers import ResolvedPlan
 from robust.audit.run_directory import keep_file
 from robust.audit.store import ShardStore
-from robust.errors import RecordError, RobustError
+from robust.errors import DisagreementError, RecordError, RobustError
 from robust.record import AuditRecord, CheckRecord, Finding, GateLevel
 
 RECORD_NAME = "record.json"
@@ -78,7 +79,7 @@ def run_audit(
         watch: called with progress.
 
     Raises:
-        SubjectError, DataError, PlanError: the audit could not start.
+        SubjectError, DataError, PlanError: the audit could not start, or the model changed while it ran.
         RunInUseError: another audit works in the same directory.
         StoreError: the run directory cannot be written (any more); what was finished is kept.
         KeyboardInterrupt: on Ctrl-C; finished shards are kept.
@@ -92,6 +93,7 @@ def run_audit(
         with ShardStore(assembly.context.directory) as store:
             run = _Run(resolved, assembly, store, watch)
             checks = tuple(run.run_check(check) for check in CHECKS if plan.settings(check.name).enabled)
+            _require_steady(assembly.context)
             record = AuditRecord(
                 title=plan.title or f"Audit of {assembly.title}",
                 tool_version=robust.__version__,
@@ -152,6 +154,8 @@ class _Run:
             results = self._results(check, settings, work)
             findings = check.conclude(results, settings, self.assembly.context, dict(self.earlier))
             self.earlier[check.name] = results
+            if not findings:
+                raise RobustError(f"the check {check.name} ended without a single finding", wanted="at least one")
         except RecordError:
             raise
         except NotAssessedError as error:
@@ -220,6 +224,7 @@ class _Work:
         self.seconds += seconds
 
 
+STEADY_ROWS = 256
 JUDGING_KEYS = {"enabled", "gate", "thresholds"}
 
 
@@ -238,8 +243,9 @@ def shard_key(check: Check, shard: Shard, settings: CheckSettings, assembly: Ass
 
 
 def _not_asked(checks: tuple[CheckRecord, ...], skipped: list[Check]) -> tuple[str, ...]:
-    sentences = [f"{check.title}: {check.reason}." for check in checks if check.status == "not applicable"]
-    return (*sentences, *(f"{check.title}: switched off in the plan." for check in skipped))
+    said = [(check.title, check.reason) for check in checks if check.status == "not applicable"]
+    said += [(check.title, "switched off in the plan") for check in skipped]
+    return tuple(f"{what}: {why.rstrip('.')}." for what, why in said)
 
 
 def _what_went_wrong(error: BaseException) -> str:
@@ -248,6 +254,26 @@ def _what_went_wrong(error: BaseException) -> str:
         return "it ran out of memory; give the check fewer samples or smaller batches, or the machine more memory"
     text = re.sub(r"\b0x[0-9a-fA-F]{6,}\b", "0x...", _one_line(error))
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _require_steady(context: Context) -> None:
+    """The model still answers as it did before the first check; else no number of the audit speaks of one model.
+
+    Raises:
+        DisagreementError: predictions changed, by more than a tie or two that another order of sums decides.
+    """
+    alone = context.classifier is None  # an audit of a generator
+    if alone:
+        return
+    answers = [context.classifier.replay(part).argmax(1).cpu() for part in torch.split(context.samples(), STEADY_ROWS)]
+    changed = int((torch.cat(answers).numpy() != context.predictions).sum())
+    if changed > len(context.predictions) // 1000:
+        raise DisagreementError(
+            f"{context.classifier.source} answers otherwise at the end of the audit than at its start",
+            wanted="one answer per input, whatever came before",
+            got=f"another class for {changed} of {len(context.predictions)} samples",
+            hint="the model keeps a state between calls; no number of this audit can be trusted",
+        )
 
 
 def _one_line(error: BaseException) -> str:

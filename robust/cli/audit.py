@@ -31,6 +31,7 @@ from robust.cli.options import (
 
 if TYPE_CHECKING:
     from robust.audit.plan_layers import ResolvedPlan
+    from robust.record import AuditRecord
 
 
 def audit(
@@ -49,6 +50,10 @@ def audit(
     assignments: Assignments = None,
     only: Only = None,
     skip: Skip = None,
+    baseline: Annotated[
+        Path | None,
+        typer.Option("--baseline", help="An earlier record.json or run directory: say what changed since."),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and an estimate of its cost.")] = False,
     exit_zero: Annotated[
         bool, typer.Option("--exit-zero", help="Exit with 0 once the report is written, whatever it says.")
@@ -77,12 +82,19 @@ def audit(
     if dry_run:
         _print_dry_run(resolved)
         return
-    status = _run(resolved, quiet)
+    earlier = None if baseline is None else _read(baseline)
+    status = _run(resolved, quiet, earlier)
     if status and not exit_zero:
         raise typer.Exit(status)
 
 
-def _run(resolved: ResolvedPlan, quiet: bool) -> int:
+def _read(path: Path) -> AuditRecord:
+    from robust.record import AuditRecord
+
+    return AuditRecord.read(path / "record.json" if path.is_dir() else path)
+
+
+def _run(resolved: ResolvedPlan, quiet: bool, baseline: AuditRecord | None) -> int:
     from reports import render_console, write_reports
     from robust.audit.runner import run_audit
     from robust.cli.progress import watcher
@@ -93,10 +105,28 @@ def _run(resolved: ResolvedPlan, quiet: bool) -> int:
     paths = write_reports(record, directory, resolved.plan.formats)
     try:
         render_console(record, written=paths)
+        if baseline is not None:
+            _say_changes(record, baseline)
         sys.stdout.flush()
     except (BrokenPipeError, SystemExit):  # rich exits where nobody reads; the status is the audit's all the same
         silence_output()
     return record.gate.exit_status
+
+
+def _say_changes(record: AuditRecord, baseline: AuditRecord) -> None:
+    from reports.text import one_line
+    from robust.audit.baseline import Change, compare
+
+    found = compare(record, baseline)
+    counts = {change: sum(item.change is change for item in found) for change in Change}
+    said = ", ".join(f"{count} {change}" for change, count in counts.items() if count)
+    typer.echo(f"Since the baseline ({one_line(baseline.title)}): {said or 'nothing to compare'}")
+    for item in found:
+        if item.change in (Change.WORSE, Change.DIFFERENT, Change.BETTER):
+            typer.echo(f"  {item.change}: {one_line(item.title)}: {item.before:.4g} before, {item.now:.4g} now")
+    reasons = sorted({item.reason for item in found if item.reason})
+    for reason in reasons:
+        typer.echo(f"  not comparable: {sum(item.reason == reason for item in found)} findings: {reason}")
 
 
 def _reproduce() -> str:

@@ -12,6 +12,7 @@ from robust.record.evidence import Cell
 from robust.statistics import wilson
 
 BARS = 40
+NORM_NAMES = {"linf": "L-inf", "l2": "L2"}
 
 
 def group_plot(item: Assessment) -> BarPlot:
@@ -85,28 +86,45 @@ def gap_table(items: Sequence[Assessment]) -> Table:
     )
 
 
-def attack_plot(items: Sequence[Assessment], norm: str) -> CurvePlot:
-    """Robust (solid) and certified accuracy of each group over epsilon, for one norm of one column."""
+def attack_plots(items: Sequence[Assessment], norm: str) -> tuple[CurvePlot, ...]:
+    """Accuracy of each group under the worst attack over epsilon, and certified accuracy, for one norm of one column.
+
+    Two plots, because an attack and a certificate curve in one plot are read as bounds of one truth (a sandwich), and
+    groups are different samples: what is certified of one may well lie above what an attack leaves of another.
+    """
+    return tuple(
+        plot
+        for metric, role, words in (
+            ("robust_accuracy", "attack", "accuracy under the worst attack"),
+            ("certified_accuracy", "certificate", "certified accuracy"),
+        )
+        if (plot := _plot(items, norm, metric, role, words)) is not None
+    )
+
+
+def _plot(items: Sequence[Assessment], norm: str, metric: str, role: str, words: str) -> CurvePlot | None:
+    of_norm = [
+        (float(dict(item.question.parameters)["epsilon"]), item.counts)
+        for item in items
+        if item.question.rate.name == metric and dict(item.question.parameters).get("norm") == norm
+    ]
     curves = []
-    for metric, role in (("robust_accuracy", "attack"), ("certified_accuracy", "certificate")):
-        of_norm = [
-            (float(dict(item.question.parameters)["epsilon"]), item.counts)
-            for item in items
-            if item.question.rate.name == metric and dict(item.question.parameters).get("norm") == norm
-        ]
-        for place, name in enumerate(items[0].counts.names):
-            points = sorted(
-                ((epsilon, counts) for epsilon, counts in of_norm if counts.sizes[place]), key=lambda pair: pair[0]
-            )
-            if points:
-                curves.append(_group_curve(f"{name}: {metric.replace('_', ' ')}", points, place, role))
+    for place, name in enumerate(items[0].counts.names):
+        points = sorted(
+            ((epsilon, counts) for epsilon, counts in of_norm if counts.sizes[place]), key=lambda pair: pair[0]
+        )
+        if points:
+            curves.append(_group_curve(name, points, place, role))
+    if not curves:
+        return None
+    ball = NORM_NAMES.get(norm, norm)
     return CurvePlot(
-        title=f"Who bears the attacks? {items[0].frame.column}, {norm}",
-        x_label=f"epsilon ({norm}, input units)",
+        title=f"Who bears the attacks? {words[0].upper()}{words[1:]} by {items[0].frame.column}, {ball}",
+        x_label=f"epsilon ({ball}, input units)",
         y_label="share of the group",
         curves=tuple(curves),
         y_range=(0.0, 1.0),
-        caption="Each group's accuracy under the worst attack and its certified accuracy; bands are 95 % Wilson.",
+        caption=f"Each group's {words}; bands are 95 % Wilson intervals of each group for itself.",
     )
 
 

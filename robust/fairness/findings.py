@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from robust.fairness.assessment import Assessment
-from robust.fairness.evidence import attack_plot
+from robust.fairness.evidence import attack_plots
 from robust.fairness.gap import Gap, gap_limits, worst_group
 from robust.record import Evidence, Finding, Interval, Outcome
 from robust.statistics import simultaneous_level, wilson
@@ -164,7 +164,7 @@ def bearer_finding(items: Sequence[Assessment], scope: Scope) -> Finding:
             "minimum_group_size": scope.minimum_size,
         },
         "headline": True,
-        "evidence": tuple(attack_plot(items, norm) for norm in norms),
+        "evidence": tuple(plot for norm in norms for plot in attack_plots(items, norm)),
     }
     if not compared:
         return Finding(

@@ -10,6 +10,7 @@ from robust.ood.panel import WORDS
 from robust.record import Evidence, Finding, Interval, Outcome
 
 Value = str | int | float | bool
+MANY = 100
 INTERVAL = "stratified percentile bootstrap, widened to newcombe (auroc) or wilson (others)"
 
 
@@ -49,7 +50,7 @@ def set_findings(
             {},
             f"{title}: accepted although abnormal, where 95 % of the data are accepted",
             "lower",
-            {"true_positive": "a normal input that is accepted"},
+            {"true_positive": "a normal input that is accepted", **_coverage(normal, found.count)},
         ),
     )
     return [
@@ -78,6 +79,13 @@ def set_findings(
 
 HEADLINES = ("maximum_softmax", "energy", "mahalanobis")
 """Detectors whose worst set stands on top of the report; the others stand in the section."""
+
+
+def _coverage(normal: int, abnormal: int) -> dict[str, str]:
+    """Said where it is not what it claims: the threshold itself, a quantile of few normal inputs, is uncertain."""
+    if min(normal, abnormal) >= MANY:
+        return {}
+    return {"coverage": f"84 to 90 % in simulations of 20 samples, 93 to 95 % from {MANY} on; not 95 % here"}
 
 
 def worst_finding(

@@ -87,11 +87,9 @@ def test_the_sentence_does_not_say_all_where_a_warning_was_missed() -> None:
     [passed] = apply_thresholds("c", [met], CheckSettings(thresholds=(AT_LEAST_HALF,)))
     [missed] = apply_thresholds("c", [finding(0.1, 0.2)], CheckSettings(gate="warn", thresholds=(AT_LEAST_HALF,)))
     alone = gate([check_record(passed)])
-    assert (alone.verdict, alone.sentence) == (
-        "passed",
-        "All 1 threshold of the plan was met, each by its whole interval.",
-    )
-    both = gate([check_record(passed), check_record(missed, level=GateLevel.WARN)])
+    assert (alone.verdict, alone.sentence) == ("passed", "The one threshold of the plan was met by the whole interval.")
+    assert gate([check_record(passed, passed)]).sentence.startswith("All 2 thresholds")
+    both = gate([check_record(passed, passed), check_record(missed, level=GateLevel.WARN)])
     assert (both.verdict, both.exit_status) == ("passed", 0)
     assert "All" not in both.sentence
     assert "1 thing at level warn failed" in both.sentence
@@ -152,7 +150,7 @@ def test_all_thresholds_met_is_not_said_when_a_warning_was_not(outcome: Outcome)
     result = gate([check_record(*met), check_record(missed, level=GateLevel.WARN)])
     assert (result.verdict, result.exit_status) == ("passed", 0)
     assert "All" not in result.sentence
-    assert "1 thing at level warn did not pass" in result.sentence
+    assert "1 thing at level warn failed or stayed open" in result.sentence
 
 
 def test_a_threshold_of_a_check_that_is_off_gives_no_verdict() -> None:
@@ -169,3 +167,26 @@ def test_failure_outranks_undecided() -> None:
 def test_a_threshold_must_want_something() -> None:
     with pytest.raises(ValidationError, match="minimum or a maximum"):
         ThresholdRule(metric="accuracy")
+
+
+@pytest.mark.parametrize("outcome", [Outcome.INCONCLUSIVE, Outcome.FAIL])
+def test_a_met_threshold_does_not_make_good_what_the_check_itself_left_open(outcome: Outcome) -> None:
+    own = finding(0.6, 0.9, value=0.7, outcome=outcome, reason="2 of 3 samples are undecided")
+    judged = judge(own, AT_LEAST_HALF, GateLevel.ERROR)
+    assert judged.outcome is outcome
+    assert judged.reason == own.reason
+    assert gate([check_record(judged)]).exit_status != 0
+
+
+def test_thresholds_of_a_check_that_is_off_are_no_reason_to_say_passed() -> None:
+    met = judge(finding(0.6, 0.9), AT_LEAST_HALF, GateLevel.OFF)
+    assert gate([check_record(met, level=GateLevel.OFF)]).verdict == "not judged"
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
+def test_a_finding_holds_no_number_that_is_none(number: float) -> None:
+    """So a check that computes one is a failed check, which leaves the audit undecided."""
+    with pytest.raises(ValidationError):
+        finding(value=number)
+    with pytest.raises(ValidationError):
+        finding(0.0, number)

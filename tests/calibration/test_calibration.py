@@ -63,9 +63,26 @@ def test_the_bootstrap_redraws_what_the_point_counts() -> None:
     for _ in range(500):
         indices = rng.integers(0, 300, 300)
         again.append(expected_calibration_error(confidence[indices], right[indices]))
-    assert interval.low == pytest.approx(np.quantile(again, 0.025), abs=0.01)
+    calibrated = np.quantile(calibrated_reference(confidence, rng, resamples=2000), 0.975)
+    assert interval.low == pytest.approx(value - calibrated, abs=0.01)
     assert interval.high == pytest.approx(np.quantile(again, 0.975), abs=0.01)
     assert interval.low <= value <= interval.high
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.1, 0.25])
+def test_the_interval_of_the_calibration_error_covers_the_truth(shift: float) -> None:
+    """Confidences in [0.4, 1], right with probability ``confidence - shift``: the true error is ``shift`` exactly.
+
+    A percentile bootstrap covers it in none of these draws where the model is calibrated.
+    """
+    rng = np.random.default_rng(7)
+    covered = 0
+    for _ in range(60):
+        confidence = rng.uniform(0.4, 1, 100)
+        right = rng.random(100) < confidence - shift
+        interval = expected_calibration_error_interval(confidence, right, rng, resamples=100)
+        covered += interval.low <= shift <= interval.high
+    assert covered >= 52  # 0.93 of 60, less two standard deviations
 
 
 def test_proper_scores() -> None:

@@ -137,7 +137,7 @@ def test_only_and_skip(robust: Robust) -> None:
     robust("audit", *SUBJECT, *FAST)
     record = record_of(robust.folder)
     assert [check.name for check in record.checks] == ["accuracy"]
-    assert sum("switched off in the plan" in sentence for sentence in record.not_assessed) == 7
+    assert sum("switched off in the plan" in sentence for sentence in record.not_asked) == 7
     others = ",".join(name for name in record.plan["checks"] if name != "accuracy")  # type: ignore[union-attr]
     skipped = robust("audit", *SUBJECT, "--skip", others, *FAST[2:])
     assert skipped.status == 0
@@ -216,3 +216,17 @@ def test_the_shipped_plan_is_a_good_plan(robust: Robust) -> None:
     result = robust("audit", str(DIGITS / "robust.toml"), "--dry-run")
     assert result.status == 0
     assert "digits decoder" in result.out
+
+
+def test_what_changed_since_a_baseline(robust: Robust) -> None:
+    assert robust("audit", *SUBJECT, *FAST, "-o", "before").status == 0
+    result = robust("audit", *SUBJECT, *FAST, "-o", "now", "--baseline", "before")
+    assert result.status == 0
+    [line] = [line for line in result.out.splitlines() if line.startswith("Since the baseline")]
+    count = sum(not finding.control for finding in AuditRecord.read(robust.folder / "now" / "record.json").findings)
+    assert line.endswith(f": {count} no change shown")
+    other = robust("audit", *SUBJECT, *FAST[:4], "--set", "data.limit=90", "-o", "now", "--baseline", "before")
+    assert "other evaluation data" in other.out
+    missing = robust("audit", *SUBJECT, *FAST, "-o", "third", "--baseline", "nowhere")
+    assert (missing.status, missing.out) == (2, "")
+    assert not (robust.folder / "third").exists()

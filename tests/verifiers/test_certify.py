@@ -319,3 +319,41 @@ def test_published_network_is_certified_no_better_than_attacks_leave_it() -> Non
     broken = module(points.clamp(0, 1)).argmax(1) != labels
     assert bool(broken.any())
     assert not bool((broken & found[0]).any())
+
+
+class Fold(nn.Module):
+    """``(beta - |g(x)|, 0)`` where ``g = mean(x) - 1/2`` is computed by a detour over numbers of about a thousand."""
+
+    def __init__(self, seed: int, beta: float) -> None:
+        super().__init__()
+        generator, size = torch.Generator().manual_seed(seed), 6
+        self.out, self.back, self.beta = nn.Linear(size, size), nn.Linear(size, 1), beta
+        with torch.no_grad():
+            self.out.weight.copy_(torch.randn(size, size, generator=generator) * 1e3)
+            self.out.bias.copy_(torch.randn(size, generator=generator) * 1e3)
+            mean = torch.full((size, 1), 1 / size, dtype=torch.float64)
+            self.back.weight.copy_(torch.linalg.solve(self.out.weight.double().T, mean).T)
+            middle = self.out.weight.double().sum(1) / 2 + self.out.bias.double()
+            self.back.bias.copy_(-(self.back.weight.double() @ middle))
+
+    def forward(self, x: Tensor) -> Tensor:
+        margin = self.beta - self.back(self.out(x)).abs()
+        return torch.cat([margin, torch.zeros_like(margin)], 1)
+
+
+def test_the_rounding_of_a_folded_number_does_not_cancel() -> None:
+    """In real numbers ``|g| <= 1/4`` in the ball; what float32 adds to it decides where ``beta`` is hardly more."""
+    size = 6
+    generator = torch.Generator().manual_seed(0)
+    inwards = 1e-3 * torch.rand(2000, size, generator=generator) ** 6
+    points = torch.cat([0.25 + inwards, 0.75 - inwards])
+    box, centre = Box(torch.zeros(size), torch.ones(size)), torch.full((1, size), 0.5)
+    answers = {}
+    for excess in (5e-6, 1e-5, 1e-2):
+        module = Fold(6, 0.25 + excess).eval().requires_grad_(False)
+        graph = trace(module, (size,), device=torch.device("cpu"))
+        proved = certify(graph, centre, torch.tensor([0]), [0.25], norm="linf", box=box, method="crown")
+        answers[excess] = bool(proved[0, 0]), float(module(points)[:, 0].min()) > 0
+    assert answers[5e-6] == (False, False)  # float32 breaks it, real numbers do not
+    assert not answers[1e-5][0]
+    assert answers[1e-2] == (True, True)

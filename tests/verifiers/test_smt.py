@@ -313,7 +313,7 @@ def test_rows_combine_exactly() -> None:
 
 
 def test_a_model_in_half_precision_is_not_verified_by_exact_arithmetic() -> None:
-    """Exactly, ``y = (x + 1000) - 1000 + 0.1`` keeps 0.1 from 0; a half near 1000 is a multiple of 0.5 and forgets it."""
+    """Exactly, ``y = (x + 1000.1) - 1000`` is at least 0.1; halves near 1000 are multiples of 0.5."""
 
     class Half(nn.Module):
         def forward(self, x: Tensor) -> Tensor:

@@ -217,7 +217,7 @@ class AccuracyCheck(Check):
                 protocol={
                     "bins": settings.bins,
                     "binning": "equal width",
-                    "interval": "percentile bootstrap over samples; the estimate and it are biased upward at small n",
+                    "interval": "percentile bootstrap above, a calibrated model's noise off below; cautious at small n",
                 },
                 headline=True,
                 evidence=(reliability_plot(curve), reliability_table(curve), Note(text=reading)),

@@ -42,7 +42,7 @@ class Answers:
         proofs: dict[tuple[str, Norm, float], Mask] = {}
         tried: dict[tuple[Norm, float], Mask] = {}
         for shard, payload in certificates:
-            ball = (shard.parameters["norm"], float(shard.parameters["epsilon"]))
+            ball: tuple[Norm, float] = (shard.parameters["norm"], float(shard.parameters["epsilon"]))
             tried.setdefault(ball, np.ones(samples, dtype=bool))[list(shard.indices)] &= payload.get("tried", True)
             key = (shard.parameters["method"], shard.parameters["norm"], float(shard.parameters["epsilon"]))
             proofs.setdefault(key, np.zeros(samples, dtype=bool))[list(shard.indices)] = payload["certified"]

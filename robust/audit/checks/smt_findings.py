@@ -9,7 +9,7 @@ import numpy as np
 from robust.audit.check import Context, Results
 from robust.audit.checks.sandwich import Answers
 from robust.audit.pictures import as_change, as_picture, is_picture
-from robust.record import Evidence, Finding, ImageItem, Images, Note, Outcome, Table, Verdict, image_item
+from robust.record import Evidence, Finding, ImageItem, Images, Interval, Note, Outcome, Table, Verdict, image_item
 from robust.statistics import clopper_pearson
 
 WORDS = {
@@ -34,7 +34,10 @@ def _share(verdict: Verdict, results: Results) -> Finding:
     parameters = results[0][0].parameters
     count = sum(payload["verdict"] == verdict for _, payload in results)
     undecided = [payload["reason"] for _, payload in results if payload["verdict"] == Verdict.UNKNOWN]
-    free = parameters["free_inputs"]
+    free, interval = parameters["free_inputs"], clopper_pearson(count, len(results))
+    if verdict is Verdict.FALSIFIED and undecided:  # each of them may be false as well
+        most = clopper_pearson(count + len(undecided), len(results)).high
+        interval = Interval(low=interval.low, high=most, method="clopper-pearson, undecided counted on top")
     few = "" if free is None else f", where only the {free} most influential inputs may change"
     named = {"norm": "linf", "epsilon": parameters["epsilon"], **({} if free is None else {"free_inputs": free})}
     return Finding(
@@ -44,7 +47,7 @@ def _share(verdict: Verdict, results: Results) -> Finding:
         title=f"{WORDS[verdict]} within L-inf {parameters['epsilon']:g}{few}",
         value=count / len(results),
         unit="share",
-        interval=clopper_pearson(count, len(results)),
+        interval=interval,
         n=len(results),
         better="higher" if verdict is Verdict.VERIFIED else "lower",
         protocol={

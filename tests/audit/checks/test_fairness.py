@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from torch import nn
 
+from reports.sandwich import is_sandwich
 from robust.audit.check import Context, NotAssessedError, Results, Shard
 from robust.audit.checks.fairness import FairnessCheck, FairnessSettings, attack_questions, permutations
 from robust.errors import MissingColumnError, PlanError
-from robust.record import Finding, Outcome
+from robust.record import CurvePlot, Finding, Outcome
 from tests.doubles import DoubleClassifier, Table, context, dataset, results_of
 
 
@@ -114,6 +115,13 @@ def test_who_bears_the_attacks() -> None:
     assert bearer.value == pytest.approx(0.8)
     assert "fall harder on f than on m" in bearer.reason
     assert not any("epsilon=0.0" in name for name in found)
+    # 0.2 of the women stand under attack and all men are certified: consistent, but not in one figure
+    figures = [item for item in bearer.evidence if isinstance(item, CurvePlot)]
+    assert [[(curve.label, curve.role, curve.y) for curve in figure.curves] for figure in figures] == [
+        [("f", "attack", (pytest.approx(0.2),)), ("m", "attack", (1.0,))],
+        [("f", "certificate", (0.0,)), ("m", "certificate", (1.0,))],
+    ]
+    assert not any(is_sandwich(figure) for figure in figures)
 
 
 def test_questions_skip_controls_and_missing_results_are_said() -> None:
