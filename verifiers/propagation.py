@@ -33,11 +33,12 @@ class Effort:
 
     Attributes:
         rows: at most so many neurons of one node are bounded by CROWN, the widest ones; the others keep intervals.
-        bytes: aim for temporaries of at most about so many bytes.
+        bytes: aim for temporaries of at most about so many bytes. What stays near a processor's caches is up to three
+            times as fast as what does not (``benchmarks/results/bounds.md``); an accelerator wants more.
     """
 
     rows: int = 4096
-    bytes: int = 256 * 2**20
+    bytes: int = 32 * 2**20
 
 
 def propagate(network: Network, region: Region, method: str, effort: Effort) -> LinearBounds:

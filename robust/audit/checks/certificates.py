@@ -55,7 +55,9 @@ class CertificatesSettings(CheckSettings):
     rows: int = Field(
         default=512, ge=0, description="crown: at most so many neurons of a layer bounded anew for each sample"
     )
-    memory_mib: int = Field(default=256, ge=1, description="aim for temporaries of at most about this much")
+    memory_mib: int = Field(
+        default=32, ge=1, description="aim for temporaries of at most about this much; more for an accelerator"
+    )
 
     @field_validator("linf_epsilons", "l2_epsilons")
     @classmethod
