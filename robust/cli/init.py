@@ -7,7 +7,18 @@ from typing import Annotated
 
 import typer
 
-from robust.cli.options import Data, GeneratorSource, Groups, Labels, Model, Reference, Trust, Weights, resolve
+from robust.cli.options import (
+    Assignments,
+    Data,
+    GeneratorSource,
+    Groups,
+    Labels,
+    Model,
+    Reference,
+    Trust,
+    Weights,
+    resolve,
+)
 
 
 def init(
@@ -19,6 +30,7 @@ def init(
     trust_model: Trust = None,
     reference: Reference = None,
     generator: GeneratorSource = None,
+    assignments: Assignments = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="Where to write the plan.")] = Path("robust.toml"),
     force: Annotated[bool, typer.Option("--force", help="Overwrite an existing plan.")] = False,
 ) -> None:
@@ -42,7 +54,7 @@ def init(
         "reference.source": reference,
         "generator.source": generator,
     }
-    resolved = resolve(None, named=named)
+    resolved = resolve(None, named=named, assignments=assignments)
     text = write_plan(resolved, output.parent)
     try:
         output.write_text(text, encoding="utf-8")

@@ -136,8 +136,8 @@ def _order_hint(predictions: NDArray[np.int64], labels: NDArray[np.int64], label
         return None
     order, accuracy = found
     return (
-        f"the model's outputs seem to stand for the labels in another order: with data.label_order = {list(order)} "
-        f"accuracy would be {accuracy:.3f}; give the order that the model was trained with"
+        f"with data.label_order = {list(order)} accuracy would be {accuracy:.3f}: give the order that the model was "
+        "trained with, if it is that; with colour pictures, swapped channels look alike (model.channel_order)"
     )
 
 

@@ -91,6 +91,9 @@ def test_an_assumed_box_that_is_not_the_models_is_refused(monkeypatch: pytest.Mo
     assert "model.input_box = [-1, 1]" in " ".join(refused(monkeypatch, capsys, *words).split())
     assert robust(monkeypatch, "audit", *words, "--set", "model.input_box=[-1, 1]") == 0
     assert accuracy() == 1
+    assert robust(monkeypatch, "init", *words[:4], "--set", "model.input_box=[-1, 1]") == 0
+    assert robust(monkeypatch, "audit", "--only", "accuracy") == 0
+    assert accuracy() == 1
     assert robust(monkeypatch, "audit", *words, "--set", "model.input_box=[0, 1]") == 0
     assert 0.6 < accuracy() < 0.95
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from attacks.balls import Norm
 from robust.audit.check import NotAssessedError
-from robust.record import Finding
+from robust.record import Finding, Outcome
 from verifiers import Network
 from verifiers.cost import worst_case
 
@@ -74,7 +74,7 @@ def fitted(
 
 
 def left_out(check: str, wanted: Share, share: Share, budget: float) -> list[Finding]:
-    """What the budget left out, as a finding with its reason; nothing where all was asked."""
+    """What the budget left out, as a finding that was not assessed; nothing where all was asked."""
     cuts = []
     if share.samples < wanted.samples:
         cuts.append(f"{share.samples} of {wanted.samples} samples were asked about")
@@ -87,10 +87,9 @@ def left_out(check: str, wanted: Share, share: Share, budget: float) -> list[Fin
     return [
         Finding(
             check=check,
-            metric="samples_within_the_budget",
-            title=f"Samples asked about, of {wanted.samples} wanted",
-            value=float(share.samples),
-            unit="samples",
+            metric="beyond_the_budget",
+            title="What the budget of work left out",
+            outcome=Outcome.NOT_ASSESSED,
             reason=f"{'; '.join(cuts)}: all of it could take more than {budget:g} billion multiply-adds "
             "(checks.certificates.budget; raise it for more samples and tighter bounds)",
         )
