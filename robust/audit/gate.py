@@ -12,7 +12,8 @@ A finding without an interval is judged on its value. A finding without a value 
 threshold that no finding answers, stay undecided. The verdict combines them:
 
 * a failed threshold or control of an ``error`` check: failed, status 1;
-* else something asked for by an ``error`` check that stayed open: undecided, status 3;
+* else something asked for by an ``error`` check that stayed open (an inconclusive finding, one that was not
+  assessed, a check that did not complete): undecided, status 3;
 * else passed, status 0, or *not judged*, status 0, if no threshold and no control was there to be passed.
 """
 
@@ -89,9 +90,7 @@ def gate(checks: Sequence[CheckRecord]) -> GateResult:
         for finding in check.findings:
             if finding.outcome is Outcome.FAIL:
                 bad.append(finding.id)
-            elif finding.outcome is Outcome.INCONCLUSIVE or (
-                finding.outcome is Outcome.NOT_ASSESSED and finding.threshold is not None
-            ):
+            elif finding.outcome in (Outcome.INCONCLUSIVE, Outcome.NOT_ASSESSED):
                 open_ones.append(finding.id)
     findings = [finding for check in checks for finding in check.findings]
     met = sum(

@@ -131,6 +131,12 @@ def test_exit_status(outcome: Outcome, level: GateLevel, status: int, verdict: s
     assert (result.exit_status, result.verdict) == (status, verdict)
 
 
+def test_what_could_not_be_assessed_is_undecided_without_any_threshold() -> None:
+    absent = finding(outcome=Outcome.NOT_ASSESSED, reason="the model shows no features")
+    assert gate([check_record(absent)]).exit_status == 3
+    assert gate([check_record(absent, level=GateLevel.WARN)]).exit_status == 0
+
+
 def test_a_failed_control_fails_the_audit() -> None:
     control = finding(0.1, 0.2, outcome=Outcome.FAIL, reason="noise beat the attack", control=True)
     assert gate([check_record(control)]).exit_status == 1

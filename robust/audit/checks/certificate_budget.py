@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from attacks.balls import Norm
 from robust.audit.check import NotAssessedError
-from robust.record import Finding, Outcome
+from robust.record import Finding
 from verifiers import Network
 from verifiers.cost import worst_case
 
@@ -74,7 +74,7 @@ def fitted(
 
 
 def left_out(check: str, wanted: Share, share: Share, budget: float) -> list[Finding]:
-    """What the budget left out, as a finding that was not assessed; nothing where all was asked."""
+    """What the budget left out, among the headlines; nothing where all was asked. Each rate's own n is smaller then."""
     cuts = []
     if share.samples < wanted.samples:
         cuts.append(f"{share.samples} of {wanted.samples} samples were asked about")
@@ -87,9 +87,11 @@ def left_out(check: str, wanted: Share, share: Share, budget: float) -> list[Fin
     return [
         Finding(
             check=check,
-            metric="beyond_the_budget",
-            title="What the budget of work left out",
-            outcome=Outcome.NOT_ASSESSED,
+            metric="samples_within_the_budget",
+            title=f"Samples asked about, of {wanted.samples} wanted: the budget of work allows no more",
+            value=float(share.samples),
+            unit="samples",
+            headline=True,
             reason=f"{'; '.join(cuts)}: all of it could take more than {budget:g} billion multiply-adds "
             "(checks.certificates.budget; raise it for more samples and tighter bounds)",
         )

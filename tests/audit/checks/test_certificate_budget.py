@@ -11,7 +11,6 @@ from robust.audit.check import NotAssessedError
 from robust.audit.checks.certificate_budget import ENOUGH, FEWEST, LEAST_ROWS, Share, fitted, left_out
 from robust.audit.checks.certificates import Certificates, CertificatesSettings
 from robust.graph import trace
-from robust.record import Outcome
 from tests.audit.checks.test_certificates import SETTINGS, Line, audit, context
 from verifiers import Network
 from verifiers.cost import worst_case
@@ -75,7 +74,7 @@ def test_too_large_is_not_assessed_with_the_way_out(network: Network) -> None:
 
 def test_what_was_left_out_is_said() -> None:
     (finding,) = left_out("certificates", WANTED, Share(30, 64, ("interval", "crown")), 5)
-    assert finding.outcome is Outcome.NOT_ASSESSED
+    assert (finding.value, finding.headline) == (30.0, True)
     assert "30 of 200 samples" in finding.reason
     assert "64 instead of 512 neurons" in finding.reason
     assert "checks.certificates.budget" in finding.reason
@@ -98,4 +97,4 @@ def test_the_check_asks_about_what_fits_and_says_so() -> None:
     certified = [finding for finding in found.values() if finding.metric == "certified_accuracy"]
     assert len(certified) == 6
     assert {finding.n for finding in certified} == {5}
-    assert "5 of 6 samples" in found["certificates/beyond_the_budget"].reason
+    assert "5 of 6 samples" in found["certificates/samples_within_the_budget"].reason
