@@ -58,10 +58,10 @@ def false_alarms(
 ) -> int:
     """In how many of ``shuffles`` shuffled data sets is any gap called significant, after Holm's correction?
 
-    The whole procedure again, from samples to corrected p-values, on columns whose groups were shuffled among all
-    samples: any dependence on the real group is gone, so the share of alarms should not exceed ``alpha``. Null
-    draws are those of the real sizes: a shuffle changes the sizes of conditional rates a little, the standardised
-    statistic hardly.
+    The whole procedure again, from samples to corrected p-values. Groups are shuffled among the samples that a rate
+    speaks of (the same shuffle for rates that speak of the same samples), so that each rate keeps its group sizes and
+    its null draws stay exact: with few hits the statistic has few values, and other sizes would have others. Any
+    dependence on the real group is gone, so the share of alarms should not exceed ``alpha``.
 
     Args:
         frames: one per column.
@@ -72,17 +72,27 @@ def false_alarms(
         alpha: as in the audit.
         shuffles: how many.
     """
-    codes = [np.stack([rng.permutation(frame.codes) for _ in range(shuffles)]) for frame in frames]
     p_values = []
-    for frame, shuffled, of_column, drawn in zip(frames, codes, rates, nulls, strict=True):
+    for frame, of_column, drawn in zip(frames, rates, nulls, strict=True):
+        shuffled: dict[bytes, list[GroupFrame]] = {}
         for rate, null in zip(of_column, drawn, strict=True):
-            if null is not None:
-                found = [_statistic(replace(frame, codes=row).count(rate).at_least(minimum_size)) for row in shuffled]
-                p_values.append(np.where(np.isnan(found), np.nan, permutation_p_value(found, null)))
+            if null is None:
+                continue
+            key = rate.among.tobytes()
+            if key not in shuffled:
+                shuffled[key] = [_shuffle(frame, rate, rng) for _ in range(shuffles)]
+            found = [_statistic(other.count(rate).at_least(minimum_size)) for other in shuffled[key]]
+            p_values.append(np.where(np.isnan(found), np.nan, permutation_p_value(found, null)))
     if not p_values:
         return 0
     adjusted = np.stack([holm(column) for column in np.stack(p_values).T])
     return int((adjusted <= alpha).any(axis=1).sum())
+
+
+def _shuffle(frame: GroupFrame, rate: Rate, rng: np.random.Generator) -> GroupFrame:
+    codes = frame.codes.copy()
+    codes[rate.among] = rng.permutation(codes[rate.among])
+    return replace(frame, codes=codes)
 
 
 def _statistic(counts: GroupCounts) -> float:

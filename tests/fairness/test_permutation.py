@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from robust.fairness import GroupCounts, accuracy, false_alarms, group_frame, permutation_null, pooled_statistic
+from robust.fairness import GroupCounts, Rate, accuracy, false_alarms, group_frame, permutation_null, pooled_statistic
 from robust.fairness.assessment import Question, assess, corrected
 from robust.statistics import permutation_p_value
 
@@ -69,3 +69,19 @@ def test_the_false_alarm_control_sees_a_broken_null() -> None:
     settings = {"minimum_size": 10, "alpha": 0.05, "shuffles": 100}
     assert false_alarms([frame], [[rate]], [[null]], rng, **settings) <= 15
     assert false_alarms([frame], [[rate]], [[null * 0]], rng, **settings) > 80
+
+
+def test_rates_with_few_hits_raise_no_false_alarm() -> None:
+    """One to three hits give the statistic a handful of values; a hundred such tests must still keep the level."""
+    rng = np.random.default_rng(5)
+    frame = group_frame("sex", np.array(["a"] * 300 + ["b"] * 700))
+    rates, nulls = [], []
+    for place in range(24):
+        among = np.zeros(1000, dtype=bool)
+        among[rng.choice(1000, size=150 + 2 * place, replace=False)] = True
+        hit = np.zeros(1000, dtype=bool)
+        hit[rng.choice(np.flatnonzero(among), size=1 + place % 3, replace=False)] = True
+        rates.append(Rate("rare", among, hit))
+        nulls.append(permutation_null(frame.count(rates[-1]), rng, 2500))
+    settings = {"minimum_size": 10, "alpha": 0.05, "shuffles": 200}
+    assert false_alarms([frame], [rates], [nulls], rng, **settings) <= 10
