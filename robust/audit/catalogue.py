@@ -22,12 +22,3 @@ CHECKS: tuple[Check, ...] = (
     FairnessCheck(),
     GenerationCheck(),
 )
-
-
-def check_named(name: str) -> Check:
-    """The check of that name.
-
-    Raises:
-        KeyError: no such check.
-    """
-    return {check.name: check for check in CHECKS}[name]

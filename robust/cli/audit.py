@@ -27,6 +27,7 @@ from robust.cli.options import (
     Trust,
     Weights,
     resolve,
+    sources,
 )
 
 if TYPE_CHECKING:
@@ -65,19 +66,16 @@ def audit(
     Exit status: 0 passed (or nothing to judge), 1 a threshold or control failed, 2 the audit could not run,
     3 finished but something asked for stayed undecided, 130 interrupted (143 terminated): the same command continues.
     """
-    named = {
-        "model.source": model,
-        "model.weights": weights,
-        "model.trust": trust_model,
-        "data.source": data,
-        "data.labels": labels,
-        "data.groups": group or None,
-        "reference.source": reference,
-        "generator.source": generator,
-        "seed": seed,
-        "device": device,
-        "output": output,
-    }
+    named = sources(
+        model=model,
+        weights=weights,
+        trust=trust_model,
+        data=data,
+        labels=labels,
+        groups=group,
+        reference=reference,
+        generator=generator,
+    ) | {"seed": seed, "device": device, "output": output}
     resolved = resolve(plan, named=named, assignments=assignments, only=only, skip=skip)
     if dry_run:
         _print_dry_run(resolved)

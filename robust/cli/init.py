@@ -18,6 +18,7 @@ from robust.cli.options import (
     Trust,
     Weights,
     resolve,
+    sources,
 )
 
 
@@ -44,16 +45,16 @@ def init(
         )
     if output.exists() and not force:
         raise UsageError(f"{output} exists", hint="give --force to overwrite it, or another --output")
-    named = {
-        "model.source": model,
-        "model.weights": weights,
-        "model.trust": trust_model,
-        "data.source": data,
-        "data.labels": labels,
-        "data.groups": group or None,
-        "reference.source": reference,
-        "generator.source": generator,
-    }
+    named = sources(
+        model=model,
+        weights=weights,
+        trust=trust_model,
+        data=data,
+        labels=labels,
+        groups=group,
+        reference=reference,
+        generator=generator,
+    )
     resolved = resolve(None, named=named, assignments=assignments)
     text = write_plan(resolved, output.parent)
     try:

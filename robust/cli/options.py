@@ -48,6 +48,30 @@ Only = Annotated[str | None, typer.Option("--only", help="Run these checks only,
 Skip = Annotated[str | None, typer.Option("--skip", help="Leave these checks out, separated by commas.")]
 
 
+def sources(
+    *,
+    model: str | None,
+    weights: str | None,
+    trust: bool | None,
+    data: str | None,
+    labels: str | None,
+    groups: list[str] | None,
+    reference: str | None,
+    generator: str | None,
+) -> dict[str, Any]:
+    """The options that name models and data, as keys of the plan; None where nothing was said."""
+    return {
+        "model.source": model,
+        "model.weights": weights,
+        "model.trust": trust,
+        "data.source": data,
+        "data.labels": labels,
+        "data.groups": groups or None,
+        "reference.source": reference,
+        "generator.source": generator,
+    }
+
+
 def resolve(
     plan: Path | None,
     *,
