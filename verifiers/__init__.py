@@ -1,8 +1,9 @@
 """Proofs: intervals, linear bounds, exact engines. What is not proved is unknown, never safe."""
 
+from verifiers.bounding import lower_bounds
 from verifiers.certify import certify
+from verifiers.memory import Effort
 from verifiers.network import Network
-from verifiers.propagation import Effort, lower_bounds
 from verifiers.region import Region, ball_region, region_of
 from verifiers.verifier import BoundVerifier, Verifier
 

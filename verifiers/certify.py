@@ -15,8 +15,9 @@ from torch import Tensor
 from robust.errors import LabelError, PropertyError
 from robust.graph import Graph
 from robust.properties import Box
+from verifiers.bounding import bounds_and_noise
+from verifiers.memory import Effort, chunk_samples
 from verifiers.network import Network
-from verifiers.propagation import Effort, bounds_and_noise, chunk_samples
 from verifiers.region import Region, ball_region
 
 ARITHMETIC = "float64, with a margin for first-order rounding of the bound and of a float32 run; not formally bounded"

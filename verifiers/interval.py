@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from robust.errors import UnsupportedOperatorError
 from robust.graph import BatchConstant, Kind, Node, Operand
 from robust.graph.operators import BILINEAR, MONOTONE_AFFINE
+from verifiers.relaxations import RULES, Rule
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,23 +26,27 @@ class Bounds:
         return self.lower.reshape(batch, -1), self.upper.reshape(batch, -1)
 
 
-def interval_step(node: Node, operands: Sequence[Bounds], batch: int) -> Bounds:
+def interval_step(node: Node, operands: Sequence[Bounds], batch: int, rules: Mapping[str, Rule] = RULES) -> Bounds:
     """Bounds of one node from those of its operands.
 
     Monotone operators map ends to ends. An operator that is linear in its operand with coefficients ``W`` maps the
-    middle by ``W`` and the half width by ``|W|``.
+    middle by ``W`` and the half width by ``|W|``. Nonlinear operators have rules of their own.
 
     Raises:
         UnsupportedOperatorError: no rule.
     """
-    if node.kind in (Kind.ELEMENTWISE, Kind.MAXIMUM) or node.op in MONOTONE_AFFINE:
+    if node.kind is Kind.MAXIMUM or (node.kind is Kind.AFFINE and node.op in MONOTONE_AFFINE):
         lower = node.apply([bounds.lower for bounds in operands], batch)
         return Bounds(lower, node.apply([bounds.upper for bounds in operands], batch))
-    if node.op in BILINEAR:
+    if node.kind is Kind.AFFINE and node.op in BILINEAR:
         (bounds,) = operands
         middle = node.apply([(bounds.lower + bounds.upper) / 2], batch)
         half = node.apply([(bounds.upper - bounds.lower) / 2], batch, **_absolute_coefficients(node))
         return Bounds(middle - half, middle + half)
+    if node.kind is not Kind.AFFINE and node.op in rules:
+        lower, upper = rules[node.op].interval(node, [bounds.flat(batch) for bounds in operands])
+        shape = node.batched(batch)
+        return Bounds(lower.reshape(shape), upper.reshape(shape))
     raise UnsupportedOperatorError(f"interval bounds have no rule for {node.op}, at {node.place}")
 
 

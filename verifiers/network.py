@@ -8,8 +8,9 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from robust.graph import Graph, Kind
+from robust.graph import Graph, Kind, Node
 from verifiers.adjoint import adjoint, offset
+from verifiers.functions import Functions
 
 LARGEST_NORMED = 40_000
 
@@ -47,11 +48,40 @@ class Network:
     def relaxed_operands(self) -> frozenset[int]:
         """Nodes that a nonlinear node reads: those whose bounds make a relaxation."""
         return frozenset(
-            source
-            for node in self.graph.nodes
-            if node.kind in (Kind.ELEMENTWISE, Kind.MAXIMUM)
-            for source in node.inputs
+            source for node in self.graph.nodes if node.kind not in (Kind.INPUT, Kind.AFFINE) for source in node.inputs
         )
+
+    @cached_property
+    def readers(self) -> dict[int, tuple[Node, ...]]:
+        """Node -> the nodes that read it."""
+        found: dict[int, list[Node]] = {node.index: [] for node in self.graph.nodes}
+        for node in self.graph.nodes:
+            for source in set(node.inputs):
+                found[source].append(node)
+        return {index: tuple(nodes) for index, nodes in found.items()}
+
+    def signed_elements(self, index: int, places: Tensor | None = None) -> Functions:
+        """Elements of a node, and after them their negatives, as functions: ``2 u`` per sample.
+
+        Args:
+            index: the node.
+            places: int64 ``[n, u]``, flat places of elements; all of them by default, shared by all samples.
+        """
+        node = self.graph.nodes[index]
+        source = self.graph.nodes[node.inputs[0]] if node.inputs else node
+        if node.op == "linear" and node.factor == 1 and len(node.rest) == 1 and len(source.shape) == 1:
+            weight, offset = node.arguments["weight"], self.offsets.get(index)
+            rows = weight[None] if places is None else weight[places]
+            shift = rows.new_zeros(rows.shape[:2])
+            if offset is not None:
+                shift = offset[None] if places is None else offset[places]
+            return Functions({source.index: torch.cat([rows, -rows], 1)}, torch.cat([shift, -shift], 1))
+        if places is None:
+            rows = torch.eye(node.elements, dtype=self.graph.dtype, device=self.graph.device)[None]
+        else:
+            rows = torch.zeros(*places.shape, node.elements, dtype=self.graph.dtype, device=self.graph.device)
+            rows.scatter_(2, places[:, :, None], 1.0)
+        return Functions.of(index, torch.cat([rows, -rows], 1))
 
     @cached_property
     def affine_prefix(self) -> frozenset[int]:

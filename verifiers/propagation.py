@@ -1,14 +1,15 @@
-"""Bounds of every node, forward: intervals, and where they are loose and matter, CROWN.
+"""Bounds of every node, forward: intervals, and where they are loose and matter, backward passes.
 
 CROWN (Zhang et al., Efficient Neural Network Robustness Certification with General Activation Functions, 2018) bounds a
 neuron by relaxing every nonlinear node below it, backward to the input. It is run for the operands of nonlinear nodes
-only, there only for neurons whose sign (or place in a maximum) intervals leave open, widest first. What it finds is
+only, there only for neurons whose relaxation would gain (a ReLU of open sign, say), widest first. What it finds is
 intersected with the interval bounds, and the intersection goes on forward.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -16,72 +17,61 @@ from torch import Tensor
 from robust.graph import Kind, Node
 from robust.graph.operators import REARRANGING
 from verifiers.interval import Bounds, interval_step
-from verifiers.linear_bounds import LinearBounds, maximum_rule
+from verifiers.linear_bounds import LinearBounds
+from verifiers.memory import Effort, chunk_rows
+from verifiers.methods import Method
 from verifiers.network import Network
 from verifiers.region import Region
-from verifiers.relaxations import PIECEWISE_LINEAR
-from verifiers.rounding import execution_noise
+from verifiers.relaxations import RULES, Rule
+from verifiers.relaxations.maximum import maximum_rule
+from verifiers.slope_search import SlopeSearch
 
-METHODS = ("interval", "crown")
-GROUP = 8
-"""Samples whose open neurons are bounded together: those with about as many."""
-
-
-@dataclass(frozen=True)
-class Effort:
-    """How much work and memory a bound may take.
-
-    Attributes:
-        rows: at most so many neurons of one node are bounded by CROWN, the widest ones; the others keep intervals.
-        bytes: aim for temporaries of at most about so many bytes. What stays near a processor's caches is up to three
-            times as fast as what does not (``benchmarks/results/bounds.md``); an accelerator wants more.
-    """
-
-    rows: int = 4096
-    bytes: int = 32 * 2**20
+SMALL = 64
+"""Elements of a node up to which all are bounded, without asking which are open."""
 
 
-def propagate(network: Network, region: Region, method: str, effort: Effort) -> LinearBounds:
+def propagate(
+    network: Network, region: Region, method: Method, effort: Effort, rules: Mapping[str, Rule] = RULES
+) -> LinearBounds:
     """Bounds of all nodes, ready for backward passes.
 
     Args:
         network: in some arithmetic.
         region: ``n`` input sets in the same arithmetic.
-        method: ``interval`` or ``crown``.
+        method: how inner nodes are bounded.
         effort: limits.
+        rules: operator -> rule.
     """
     bounds: dict[int, Bounds] = {0: Bounds(region.lower, region.upper)}
-    result = LinearBounds(network, region, bounds)
-    exactness = {0: _Exactness.LOOSE if region.center is not None else _Exactness.BOX}
+    result = LinearBounds(network, region, bounds, rules)
+    exactness = {0: _LOOSE if region.center is not None else _BOX}
     centers = {} if region.center is None else {0: region.center}
     for node in network.graph.nodes[1:]:
-        found = interval_step(node, [bounds[i] for i in node.inputs], len(region))
+        found = interval_step(node, [bounds[i] for i in node.inputs], len(region), rules)
         exact = _exactness(node, network, exactness)
         if region.center is not None and node.index in network.affine_prefix:
             centers[node.index] = node.apply([centers[i] for i in node.inputs], len(region))
             if node.index in network.relaxed_operands:
                 found = _dual_norm(network, region, node, centers[node.index], found)
         bounds[node.index], exactness[node.index] = found, exact
-        if method == "crown" and exact == _Exactness.LOOSE and node.index in network.relaxed_operands:
-            bounds[node.index] = _tightened(result, node, found, effort)
+        if method.inner and exact == _LOOSE and node.index in network.relaxed_operands:
+            bounds[node.index] = _Tightening(result, node, method, effort).of(found)
     return result
 
 
-class _Exactness:
-    """How good interval bounds of a node are: its values fill the box, reach each end, or neither."""
-
-    BOX, REACHED, LOOSE = 0, 1, 2
+_BOX, _REACHED, _LOOSE = 0, 1, 2
+"""How good interval bounds of a node are: its values fill the box, reach each end, or neither."""
 
 
 def _exactness(node: Node, network: Network, known: dict[int, int]) -> int:
     worst = max(known[i] for i in node.inputs)
-    if worst == _Exactness.LOOSE or node.kind is Kind.ELEMENTWISE:
+    if worst == _LOOSE or (node.kind is Kind.ELEMENTWISE and len(node.inputs) == 1):
         return worst
     source = network.graph.nodes[node.inputs[0]]
     diagonal = node.op in ("add", "mul") and source.shape == node.shape
     if len(node.inputs) == 1 and (node.op in REARRANGING or diagonal):
         return worst
-    return _Exactness.REACHED if len(node.inputs) == 1 and worst == _Exactness.BOX else _Exactness.LOOSE
+    return _REACHED if len(node.inputs) == 1 and worst == _BOX else _LOOSE
 
 
 def _dual_norm(network: Network, region: Region, node: Node, center: Tensor, found: Bounds) -> Bounds:
@@ -94,97 +84,90 @@ def _dual_norm(network: Network, region: Region, node: Node, center: Tensor, fou
     return Bounds(lower, upper)
 
 
-def _tightened(linear: LinearBounds, node: Node, found: Bounds, effort: Effort) -> Bounds:
-    batch = len(linear.region)
-    lower, upper = found.flat(batch)
-    score = torch.where(_open(linear.network, node, lower, upper), upper - lower, -1.0)
-    counts = (score >= 0).sum(1).clamp_max(effort.rows)
-    order = counts.argsort(descending=True, stable=True)
-    lower, upper = lower.clone(), upper.clone()
-    for samples in torch.split(order, GROUP):
-        count = int(counts[samples[0]])
-        if count == 0:
+@dataclass(eq=False)
+class _Tightening:
+    """Backward passes for the open neurons of one node."""
+
+    linear: LinearBounds
+    node: Node
+    method: Method
+    effort: Effort
+    lower: Tensor = field(default_factory=lambda: torch.empty(0))
+    upper: Tensor = field(default_factory=lambda: torch.empty(0))
+
+    def of(self, found: Bounds) -> Bounds:
+        """Bounds at least as tight as ``found``."""
+        batch = len(self.linear.region)
+        self.lower, self.upper = found.flat(batch)
+        if self.node.elements <= min(SMALL, self.effort.rows):
+            self._all()
+        else:
+            self._selected(optimise=False)
+        if self.method.steps:
+            self._selected(optimise=True)
+        return Bounds(self.lower.reshape(found.lower.shape), self.upper.reshape(found.upper.shape))
+
+    def _all(self) -> None:
+        """Every neuron of every sample, in one pass."""
+        ends = self.linear.minimum(self.linear.network.signed_elements(self.node.index))
+        low, negative = ends.split(self.node.elements, 1)
+        self.lower, self.upper = torch.maximum(self.lower, low), torch.minimum(self.upper, -negative)
+
+    def _selected(self, *, optimise: bool) -> None:
+        """Open neurons alone, the widest first; samples with about as many go together."""
+        open_ = _open(self.linear, self.node, self.lower, self.upper)
+        score = torch.where(open_, self.upper - self.lower, -1.0)
+        counts = open_.sum(1).clamp_max(self.effort.rows)
+        order = counts.argsort(descending=True, stable=True)
+        self.lower, self.upper = self.lower.clone(), self.upper.clone()
+        start, sizes = 0, counts[order].tolist()
+        while start < len(order) and sizes[start]:
+            step = _samples_together(sizes, start, chunk_rows(self.linear.network, 1, self.effort))
+            samples = order[start : start + step]
+            places = score[samples].topk(sizes[start], dim=1).indices
+            rows = chunk_rows(self.linear.network, 2 * len(samples), self.effort)
+            for part in torch.split(places, rows, dim=1):
+                self._bound(samples, part, optimise)
+            start += step
+
+    def _bound(self, samples: Tensor, places: Tensor, optimise: bool) -> None:
+        functions = self.linear.network.signed_elements(self.node.index, places)
+        if optimise:
+            search = SlopeSearch(self.linear, samples)
+            ends = search.maximise(functions, self.method.steps)
+        else:
+            ends = self.linear.minimum(functions, samples=samples)
+        low, negative = ends.split(places.shape[1], 1)
+        at = (samples[:, None], places)
+        self.lower[at] = torch.maximum(self.lower[at], low)
+        self.upper[at] = torch.minimum(self.upper[at], -negative)
+
+
+def _samples_together(sizes: list[int], start: int, rows: int) -> int:
+    """How many of the samples from ``start`` on, ordered by size, share a pass: as many rows as fit, little padding."""
+    stop, used = start, 0
+    while stop < len(sizes) and sizes[stop] and (used := used + 2 * sizes[start]) <= rows:
+        if 2 * sizes[stop] < sizes[start]:
             break
-        places = score[samples].topk(count, dim=1).indices
-        for part in torch.split(places, chunk_rows(linear.network, len(samples), effort), dim=1):
-            unit = torch.zeros(*part.shape, lower.shape[1], dtype=lower.dtype, device=lower.device)
-            unit.scatter_(2, part[:, :, None], 1.0)
-            low = linear.minimum(node.index, unit, samples=samples)
-            high = -linear.minimum(node.index, unit.neg_(), samples=samples)
-            at = (samples[:, None], part)
-            lower[at], upper[at] = torch.maximum(lower[at], low), torch.minimum(upper[at], high)
-    return Bounds(lower.reshape(found.lower.shape), upper.reshape(found.upper.shape))
+        stop += 1
+    return max(1, stop - start)
 
 
-def _open(network: Network, node: Node, lower: Tensor, upper: Tensor) -> Tensor:
+def _open(linear: LinearBounds, node: Node, lower: Tensor, upper: Tensor) -> Tensor:
     """Neurons whose bounds matter: bool ``[n, elements]``."""
     matters = torch.zeros_like(lower, dtype=torch.bool)
-    for reader in network.graph.readers(node.index):
+    batch = len(lower)
+    for reader in linear.network.readers[node.index]:
         if reader.kind is Kind.MAXIMUM:
             matters |= maximum_rule(reader, lower, upper).undecided
-        elif reader.op in PIECEWISE_LINEAR:
-            matters |= (lower < 0) & (upper > 0)
-        elif reader.kind is Kind.ELEMENTWISE:
-            matters |= upper > lower
+        elif reader.kind not in (Kind.AFFINE, Kind.INPUT):
+            operands = [
+                (lower, upper) if source == node.index else linear.bounds[source].flat(batch)
+                for source in reader.inputs
+                if source == node.index or source in linear.bounds
+            ]
+            if len(operands) == len(reader.inputs):
+                matters |= linear.rules[reader.op].loose(reader, operands)
+            else:
+                matters |= upper > lower
     return matters
-
-
-def chunk_rows(network: Network, batch: int, effort: Effort) -> int:
-    """How many linear functions per sample a backward pass may carry at once."""
-    itemsize = torch.finfo(network.graph.dtype).bits // 8
-    return max(1, effort.bytes // (5 * itemsize * network.widest * batch))
-
-
-def chunk_samples(network: Network, rows: int, effort: Effort) -> int:
-    """How many samples may go together when each carries ``rows`` linear functions."""
-    itemsize = torch.finfo(network.graph.dtype).bits // 8
-    return max(1, min(256, effort.bytes // (5 * itemsize * network.widest * max(rows, 16))))
-
-
-def lower_bounds(
-    network: Network, region: Region, matrices: Tensor, method: str, effort: Effort | None = None
-) -> Tensor:
-    """Lower bounds of linear functions of the outputs over each region.
-
-    Args:
-        network: prepared graph.
-        region: ``n`` input sets.
-        matrices: ``[n, m, outputs]``: ``m`` functions for each.
-        method: ``interval``, or ``crown`` (which is never below ``interval``).
-        effort: limits on work and memory.
-
-    Returns:
-        ``[n, m]`` in the network's arithmetic; NaN where bounds overflow.
-    """
-    return bounds_and_noise(network, region, matrices, method, effort, noise=False)[:, :, 0]
-
-
-def bounds_and_noise(
-    network: Network,
-    region: Region,
-    matrices: Tensor,
-    method: str,
-    effort: Effort | None = None,
-    *,
-    noise: bool = True,
-) -> Tensor:
-    """``lower_bounds``, and beside them what float32 rounding of the model may be worth: ``[n, m, 2]``.
-
-    Raises:
-        ValueError: unknown method.
-    """
-    if method not in METHODS:
-        raise ValueError(f"unknown method {method!r}: wanted one of {METHODS}")
-    effort = effort or Effort()
-    graph = network.graph
-    region, matrices = region.to(graph.dtype, graph.device), matrices.to(device=graph.device, dtype=graph.dtype)
-    found = []
-    with torch.no_grad():
-        linear = propagate(network, region, method, effort)
-        for part in torch.split(matrices, chunk_rows(network, len(region), effort), dim=1):
-            best = linear.minimum(graph.output, part, stop_at_nonlinear=True)
-            if method == "crown":
-                best = torch.maximum(best, linear.minimum(graph.output, part))
-            rounding = execution_noise(linear, graph.output, part) if noise else torch.zeros_like(best)
-            found.append(torch.stack([best, rounding], 2))
-    return torch.cat(found, 1)

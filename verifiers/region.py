@@ -66,6 +66,11 @@ class Region:
             return box
         return torch.maximum(box, self._dual(coefficients, self.center, self.radius))
 
+    def minimiser(self, coefficients: Tensor) -> Tensor:
+        """Points ``[n, m, elements]`` of the bounding boxes where ``<a, x>`` is smallest."""
+        low, high = self.lower.flatten(1)[:, None], self.upper.flatten(1)[:, None]
+        return torch.where(coefficients > 0, low, high)
+
     def _dual(self, coefficients: Tensor, center: Tensor, radius: Tensor) -> Tensor:
         """Lagrangian bound over the ball cut to the box: for every multiplier ``t > 0``,
 
@@ -151,6 +156,8 @@ def ball_region(samples: Tensor, epsilon: float, norm: str, box: Box) -> Region:
 
 
 def _inner(coefficients: Tensor, points: Tensor) -> Tensor:
+    if len(coefficients) == 1:
+        return points @ coefficients[0].T
     return torch.bmm(coefficients, points[:, :, None])[:, :, 0]
 
 

@@ -19,7 +19,8 @@ from robust.graph import BatchConstant, Kind, Node, Operand
 from robust.graph.operators import REARRANGING
 from verifiers.adjoint import adjoint
 from verifiers.interval import Bounds
-from verifiers.linear_bounds import LinearBounds, maximum_rule
+from verifiers.linear_bounds import LinearBounds
+from verifiers.relaxations.maximum import maximum_rule
 
 UNITS = 4
 """Roundings of the sum of magnitudes that one node is charged with."""

@@ -19,7 +19,8 @@ from robust.properties import L2Ball, Property
 from robust.record import Verdict, VerdictResult
 from verifiers.certify import ARITHMETIC, confirmed_bounds
 from verifiers.network import Network
-from verifiers.propagation import METHODS, Effort
+from verifiers.methods import METHODS
+from verifiers.memory import Effort
 from verifiers.region import region_of
 
 

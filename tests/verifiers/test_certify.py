@@ -18,7 +18,7 @@ from tests.graph.architectures import ARCHITECTURES, build
 from tests.verifiers.test_soundness import lowest_found
 from verifiers import BoundVerifier, Effort, Network, Verifier, ball_region, certify
 from verifiers.certify import rival_matrices
-from verifiers.propagation import bounds_and_noise
+from verifiers.bounding import bounds_and_noise
 
 CPU = torch.device("cpu")
 METHODS = ["interval", "crown"]

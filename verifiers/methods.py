@@ -1,0 +1,43 @@
+"""The methods of bound propagation, in one literal table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Method:
+    """How bounds are computed.
+
+    Attributes:
+        backward: relax nonlinear nodes in one pass from the question to the input, instead of taking intervals.
+        inner: bounds of the nodes that nonlinear nodes read come from backward passes as well.
+        steps: of optimisation of the lines, for the question and for inner bounds; 0: the lines of smallest area.
+    """
+
+    backward: bool = True
+    inner: bool = True
+    steps: int = 0
+
+
+METHODS: Mapping[str, Method] = {
+    "interval": Method(backward=False, inner=False),
+    "crown-ibp": Method(inner=False),
+    "crown": Method(),
+    "alpha-crown": Method(steps=20),
+}
+"""Name -> method, loosest first."""
+
+
+def method_of(method: str | Method) -> Method:
+    """A method by name.
+
+    Raises:
+        ValueError: unknown name.
+    """
+    if isinstance(method, Method):
+        return method
+    if method not in METHODS:
+        raise ValueError(f"unknown method {method!r}: wanted one of {', '.join(METHODS)}")
+    return METHODS[method]

@@ -1,0 +1,243 @@
+"""Optimised lines: among the valid lines of every open neuron those that make a bound largest.
+
+alpha-CROWN (Xu et al., Fast and Complete: Enabling Complete Verification with Rapid and Massively Parallel Incomplete
+Verifiers, 2021). Two things are done differently. The bounds of inner nodes are optimised layer by layer, each for its
+own sake, and then fixed: what is best for a neuron depends on earlier bounds alone, and every later bound only gains
+from it, so nothing is lost against optimising all of them together. And with inner bounds fixed, the gradient needs
+no automatic differentiation: a bound is the value of the relaxed network, where every neuron is on one of its two
+lines, at the point that minimises it (duality of linear programs), so that the derivative by a neuron's slope is its
+coefficient times its value at that point: one forward pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from robust.graph import Kind, Node
+from verifiers.functions import Functions
+from verifiers.linear_bounds import LinearBounds, gather, through_affine
+from verifiers.relaxations import Family, Lines, Relaxation
+from verifiers.relaxations.maximum import MaximumRule, through_maximum
+
+RATE = 0.25
+DECAY = 0.9
+"""First step of a parameter, as a share of its range, and what a step is of the one before it."""
+MEMORY = 0.6
+"""What the direction of a step keeps of the one before it."""
+
+
+@dataclass(eq=False)
+class Choice:
+    """The lines of one node that are in use, and how they follow from the parameter.
+
+    ``parameter`` ``[n, m, elements]``: for a *direct* choice the lower slope itself, between ``low`` and ``high``; else a
+    share in [0, 1] of the way through the family of whichever line the coefficient's sign picks.
+    """
+
+    node: Node
+    lines: Relaxation
+    direct: bool
+    parameter: Tensor
+    low: Tensor | float
+    high: Tensor | float
+    momentum: Tensor | None = None
+    rising: Tensor = field(default_factory=lambda: torch.empty(0))
+    coefficients: Tensor = field(default_factory=lambda: torch.empty(0))
+    slopes: tuple[Tensor, ...] = ()
+    intercept: Tensor | None = None
+
+    def through(self, coefficients: Tensor) -> tuple[list[Tensor], Tensor | None]:
+        """Coefficients on the operands; remembers which line each neuron is on."""
+        self.coefficients, self.rising = coefficients, coefficients > 0
+        if self.direct:
+            (above,) = self.lines.upper.slopes
+            self.slopes = (torch.where(self.rising, self.parameter, above[:, None]),)
+            self.intercept = None
+        else:
+            lower = _mixed(self.lines.lower, self.parameter)
+            upper = _mixed(self.lines.upper, self.parameter)
+            self.slopes = tuple(
+                torch.where(self.rising, below, above) for below, above in zip(lower[0], upper[0], strict=True)
+            )
+            self.intercept = torch.where(self.rising, lower[1], upper[1])
+        parts = [coefficients * slope for slope in self.slopes]
+        if self.intercept is not None:
+            return parts, (coefficients * self.intercept).sum(2)
+        above_zero = self.lines.upper.intercept
+        if above_zero is None:
+            return parts, None
+        return parts, torch.bmm(coefficients.clamp_max(0), above_zero[:, :, None])[:, :, 0]
+
+    def values(self, operands: Sequence[Tensor]) -> Tensor:
+        """What the node is worth on its lines, for operands ``[n, m, elements]``."""
+        total = sum(
+            (slope * x for slope, x in zip(self.slopes[1:], operands[1:], strict=True)), self.slopes[0] * operands[0]
+        )
+        if self.intercept is not None:
+            return total + self.intercept
+        above_zero = self.lines.upper.intercept
+        return total if above_zero is None else torch.addcmul(total, (~self.rising).to(total), above_zero[:, None])
+
+    def climb(self, operands: Sequence[Tensor], rate: float) -> None:
+        """One step up the gradient, by its sign."""
+        if self.direct:
+            gradient = self.coefficients.clamp_min(0) * operands[0]
+        else:
+            below = _gradient(self.lines.lower, self.parameter, operands)
+            above = _gradient(self.lines.upper, self.parameter, operands)
+            gradient = self.coefficients * torch.where(self.rising, below, above)
+        if self.parameter.shape[1] == 1 < gradient.shape[1]:
+            gradient = gradient.sum(1, keepdim=True)
+        if self.momentum is None:
+            self.momentum = gradient
+        else:
+            self.momentum.mul_(MEMORY).add_(gradient, alpha=1 - MEMORY)
+        self.parameter = torch.clamp(self.parameter.add(self.momentum.sign(), alpha=rate), self.low, self.high)
+
+
+def _segment(family: Family, parameter: Tensor) -> tuple[Tensor, Tensor]:
+    position = parameter * (len(family.slopes[0]) - 1)
+    start = position.floor().clamp_max(len(family.slopes[0]) - 2)
+    return start, position - start
+
+
+def _pick(table: Tensor, start: Tensor) -> Tensor:
+    """``table [K, n, elements]`` at ``start [n, m, elements]``."""
+    result = table[0][:, None].expand(start.shape)
+    for k in range(1, len(table)):
+        result = torch.where(start == k, table[k][:, None], result)
+    return result
+
+
+def _mixed(lines: Lines, parameter: Tensor) -> tuple[list[Tensor], Tensor]:
+    family = lines.family
+    if family is None:
+        zero = torch.zeros_like(lines.slopes[0]) if lines.intercept is None else lines.intercept
+        return [slope[:, None] for slope in lines.slopes], zero[:, None]
+    start, share = _segment(family, parameter)
+    slopes = [_pick(table, start) + share * _pick(table.diff(dim=0), start) for table in family.slopes]
+    if family.intercept is None:
+        return slopes, torch.zeros_like(slopes[0])
+    return slopes, _pick(family.intercept, start) + share * _pick(family.intercept.diff(dim=0), start)
+
+
+def _gradient(lines: Lines, parameter: Tensor, operands: Sequence[Tensor]) -> Tensor:
+    """Derivative of the line's value by the parameter, up to a positive factor."""
+    family = lines.family
+    if family is None:
+        return torch.zeros_like(operands[0])
+    start, _ = _segment(family, parameter)
+    total = torch.zeros_like(operands[0])
+    for table, x in zip(family.slopes, operands, strict=True):
+        total = torch.addcmul(total, _pick(table.diff(dim=0), start), x)
+    return total if family.intercept is None else total + _pick(family.intercept.diff(dim=0), start)
+
+
+@dataclass(eq=False)
+class SlopeSearch:
+    """Optimisation of the lines for functions of one batch.
+
+    Attributes:
+        linear: the pass, with bounds of all nodes below.
+        samples: which sets of the region; None for all.
+        shared: one parameter per neuron for all functions of a sample, instead of one for each.
+    """
+
+    linear: LinearBounds
+    samples: Tensor | None = None
+    shared: bool = False
+    _choices: dict[int, Choice | MaximumRule] = field(default_factory=dict)
+    _masks: dict[int, Tensor] = field(default_factory=dict)
+
+    def maximise(self, functions: Functions, steps: int, target: Tensor | float | None = None) -> Tensor:
+        """The best lower bounds ``[n, m]`` that ``steps`` steps find; stops early when all exceed ``target``."""
+        best, rate = self._descend(functions), RATE
+        for _ in range(steps):
+            if target is not None and bool((best > target).all()):
+                break
+            self._climb(functions, rate)
+            best = torch.maximum(best, self._descend(functions))
+            rate *= DECAY
+        return best
+
+    def _descend(self, functions: Functions) -> Tensor:
+        linear, total, collected = self.linear, functions.constant, dict(functions.coefficients)
+        graph = linear.network.graph
+        for node in reversed(graph.nodes[1 : max(collected) + 1]):
+            current = collected.pop(node.index, None)
+            if current is None:
+                continue
+            if node.kind is Kind.AFFINE:
+                parts, constant = through_affine(linear.network, node, current)
+            else:
+                parts, constant = self._through(node, current)
+            total = total if constant is None else total + constant
+            gather(collected, node, parts)
+        region = linear.region if self.samples is None else linear.region.take(self.samples)
+        if 0 not in collected:
+            return total.expand(len(region), -1)
+        self._region, self._input = region, collected[0]
+        return total + region.minimum(collected[0])
+
+    def _through(self, node: Node, coefficients: Tensor) -> tuple[list[Tensor], Tensor | None]:
+        choice = self._choices.get(node.index)
+        if choice is None:
+            choice = self._choices[node.index] = self._start(node, coefficients)
+        if isinstance(choice, MaximumRule):
+            self._masks[node.index] = coefficients > 0
+            return through_maximum(self.linear.network.graph.nodes[node.inputs[0]].elements, choice, coefficients)
+        return choice.through(coefficients)
+
+    def _start(self, node: Node, coefficients: Tensor) -> Choice | MaximumRule:
+        relaxed = self.linear.relaxation(node, family=True)
+        if self.samples is not None:
+            relaxed = relaxed.take(self.samples)
+        if isinstance(relaxed, MaximumRule):
+            return relaxed
+        lower, upper = relaxed.lower.family, relaxed.upper.family
+        batch = len(relaxed.lower.slopes[0])
+        shape = (batch, 1 if self.shared else coefficients.shape[1], coefficients.shape[2])
+        if lower is not None and lower.intercept is None and len(lower.slopes[0]) == 2 and upper is None:
+            ends = lower.slopes[0]
+            return Choice(
+                node, relaxed, True, relaxed.lower.slopes[0][:, None].expand(shape), ends[0][:, None], ends[1][:, None]
+            )
+        half = torch.full_like(relaxed.lower.slopes[0], 0.5)
+        starts = [half if family is None else family.start / (len(family.slopes[0]) - 1) for family in (lower, upper)]
+        start = torch.where(coefficients > 0, starts[0][:, None], starts[1][:, None])
+        return Choice(node, relaxed, False, start[:, :1] if self.shared else start, 0.0, 1.0)
+
+    def _climb(self, functions: Functions, rate: float) -> None:
+        """Run the relaxed network forward from the minimising inputs, and move every parameter."""
+        graph = self.linear.network.graph
+        point = self._region.minimiser(self._input)
+        count, rows = functions.constant.shape
+        count = max(count, len(point))
+        batch = count * rows
+        point = point.expand(count, rows, -1)
+        values: dict[int, Tensor] = {0: point}
+        last = max(functions.coefficients)
+        for node in graph.nodes[1 : last + 1]:
+            if any(source not in values for source in node.inputs):
+                continue
+            choice = self._choices.get(node.index)
+            if choice is None:
+                if node.kind is not Kind.AFFINE:
+                    continue
+                operands = [values[i].reshape(graph.nodes[i].batched(batch)) for i in node.inputs]
+                values[node.index] = node.apply(operands, batch).reshape(count, rows, -1)
+            elif isinstance(choice, MaximumRule):
+                values[node.index] = _maximum_values(choice, values[node.inputs[0]], self._masks[node.index])
+            else:
+                operands = [values[i] for i in node.inputs]
+                values[node.index] = choice.values(operands)
+                choice.climb(operands, rate)
+
+
+def _maximum_values(rule: MaximumRule, operand: Tensor, rising: Tensor) -> Tensor:
+    picked = operand.gather(2, rule.picked[:, None].expand(-1, operand.shape[1], -1))
+    return torch.where(rising | (rule.decided[:, None] > 0), picked, rule.ceiling[:, None])
