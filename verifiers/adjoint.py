@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
 from robust.graph import Graph, Node
 from robust.graph.operators import BILINEAR
+from verifiers.transposed import transposed
 
 
 def adjoint(graph: Graph, node: Node, coefficients: Tensor) -> list[Tensor]:
@@ -53,18 +52,11 @@ def offset(graph: Graph, node: Node) -> Tensor | None:
 def _convolution(node: Node, source: Node, gradient: Tensor) -> Tensor:
     """The adjoint of a convolution is the transposed one with the same weight, and the other way round."""
     a, weight = node.arguments, node.arguments["weight"]
-    forwards = bool(a["transposed"])
     rank = weight.ndim - 2
-    extra = [0] * rank
-    if not forwards:
-        for axis, (stride, padding, dilation) in enumerate(_per_axis(rank, a["stride"], a["padding"], a["dilation"])):
-            reached = (node.rest[axis - rank] - 1) * stride - 2 * padding + dilation * (weight.shape[axis + 2] - 1) + 1
-            extra[axis] = source.rest[axis - rank] - reached
+    if not a["transposed"]:
+        padding = list(a["padding"]) * rank if len(a["padding"]) == 1 else a["padding"]
+        return transposed(node, gradient, padding, source.rest[-rank:])
     result: Tensor = torch.ops.aten.convolution(
-        gradient, weight, None, a["stride"], a["padding"], a["dilation"], not forwards, extra, a["groups"]
+        gradient, weight, None, a["stride"], a["padding"], a["dilation"], False, [0] * rank, a["groups"]
     )
     return result
-
-
-def _per_axis(rank: int, *values: Sequence[int]) -> list[tuple[int, ...]]:
-    return list(zip(*(list(value) * rank if len(value) == 1 else value for value in values), strict=True))

@@ -2,9 +2,6 @@
 
 A pure function of (network, region, coefficients, intermediate bounds, lines, arithmetic): given the intermediate bounds
 and the choice of lines, the same pass serves the search and, in another arithmetic, the confirmation.
-
-Coefficients are ``[n, m, elements]``: ``m`` functions for each of ``n`` samples; ``[1, m, elements]`` are functions that
-all samples share, and stay so until they meet a relaxation, which differs by sample.
 """
 
 from __future__ import annotations
@@ -18,12 +15,13 @@ from torch import Tensor
 from robust.errors import UnsupportedOperatorError
 from robust.graph import Kind, Node
 from verifiers.adjoint import adjoint
-from verifiers.functions import Functions, inner
+from verifiers.functions import Coefficients, Functions, inner
 from verifiers.interval import Bounds
 from verifiers.network import Network
 from verifiers.region import Region
 from verifiers.relaxations import RULES, Lines, Relaxation, Rule
 from verifiers.relaxations.maximum import MaximumRule, maximum_rule, through_maximum
+from verifiers.windows import convolution_adjoint, is_picture, is_plain_convolution
 
 
 @dataclass(eq=False)
@@ -67,7 +65,7 @@ class LinearBounds:
                 parts, constant = through_affine(self.network, node, current)
             elif stop_at_nonlinear:
                 ends = self.bounds[node.index].flat(len(self.region))
-                total = total + interval_minimum(current, *(_rows(end, samples) for end in ends))
+                total = total + interval_minimum(current.dense(), *(_rows(end, samples) for end in ends))
                 continue
             else:
                 parts, constant = self._through(node, current, samples)
@@ -75,7 +73,7 @@ class LinearBounds:
             gather(collected, node, parts)
         region = self.region if samples is None else self.region.take(samples)
         if 0 in collected:
-            return total + region.minimum(collected[0])
+            return total + region_minimum(region, collected[0])
         return total.expand(len(region), -1)
 
     def relaxation(self, node: Node, family: bool = False) -> Relaxation | MaximumRule:
@@ -91,40 +89,80 @@ class LinearBounds:
                 raise UnsupportedOperatorError(f"linear bounds have no relaxation of {node.op}, at {node.place}")
         return self._relaxed[key]
 
-    def _through(self, node: Node, coefficients: Tensor, samples: Tensor | None) -> tuple[list[Tensor], Tensor | None]:
+    def _through(
+        self, node: Node, coefficients: Coefficients, samples: Tensor | None
+    ) -> tuple[list[Coefficients], Tensor | None]:
         relaxed = self.relaxation(node)
         if samples is not None:
             relaxed = relaxed.take(samples)
         if isinstance(relaxed, MaximumRule):
-            return through_maximum(self.network.graph.nodes[node.inputs[0]].elements, relaxed, coefficients)
+            elements = self.network.graph.nodes[node.inputs[0]].elements
+            part, constant = through_maximum(elements, relaxed, coefficients.dense())
+            return [Coefficients(part)], constant
         return through_lines(relaxed.lower, relaxed.upper, coefficients)
 
 
-def through_lines(lower: Lines, upper: Lines, coefficients: Tensor) -> tuple[list[Tensor], Tensor | None]:
+def through_lines(
+    lower: Lines, upper: Lines, coefficients: Coefficients
+) -> tuple[list[Coefficients], Tensor | None]:
     """Coefficients on the operands, and the constant: the lower lines where they rise, the upper where they fall."""
-    rising, falling = coefficients.clamp_min(0), coefficients.clamp_max(0)
+    window = coefficients.window
+    rising, falling = coefficients.values.clamp_min(0), coefficients.values.clamp_max(0)
     constant = None
     for part, lines in ((rising, lower), (falling, upper)):
         if lines.intercept is not None:
-            added = inner(part, lines.intercept)
+            added = Coefficients(part, window).inner(lines.intercept)
             constant = added if constant is None else constant + added
     parts = [
-        torch.addcmul(rising * below[:, None], falling, above[:, None])
+        Coefficients(torch.addcmul(rising * coefficients.spread(below), falling, coefficients.spread(above)), window)
         for below, above in zip(lower.slopes, upper.slopes, strict=True)
     ]
     return parts, constant
 
 
-def through_affine(network: Network, node: Node, coefficients: Tensor) -> tuple[list[Tensor], Tensor | None]:
+def through_affine(
+    network: Network, node: Node, coefficients: Coefficients
+) -> tuple[list[Coefficients], Tensor | None]:
     """Coefficients on the operands of an affine node, and the constant."""
     offset = network.offsets.get(node.index)
-    return adjoint(network.graph, node, coefficients), None if offset is None else coefficients @ offset
+    if coefficients.window is not None:
+        parts = windowed_adjoint(network, node, coefficients)
+        if parts is not None:
+            return parts, None if offset is None else coefficients.inner(offset[None])
+    dense = coefficients.dense()
+    parts = [Coefficients(part) for part in adjoint(network.graph, node, dense)]
+    return parts, None if offset is None else dense @ offset
 
 
-def gather(collected: dict[int, Tensor], node: Node, parts: list[Tensor]) -> None:
+def windowed_adjoint(network: Network, node: Node, coefficients: Coefficients) -> list[Coefficients] | None:
+    """Windows through an affine node; None where they do not pass or would not save anything."""
+    window, nodes = coefficients.window, network.graph.nodes
+    if window is None:
+        return None
+    sources = [nodes[index] for index in node.inputs]
+    if node.op == "add" and all(source.shape == node.shape for source in sources):
+        return [coefficients] * len(sources)
+    source = sources[0]
+    if not is_plain_convolution(node) or not is_picture(source):
+        return None
+    below = window.below(node, source.rest[0], (source.rest[1], source.rest[2]))
+    if below.whole:
+        return None
+    return [Coefficients(below.masked(convolution_adjoint(node, coefficients.values, window, below)), below)]
+
+
+def region_minimum(region: Region, coefficients: Coefficients) -> Tensor:
+    """Lower bounds ``[n, m]`` of functions of the input."""
+    if coefficients.window is None or region.center is not None:
+        return region.minimum(coefficients.dense())
+    middle, half = (region.lower + region.upper).flatten(1) / 2, (region.upper - region.lower).flatten(1) / 2
+    return coefficients.inner(middle) - Coefficients(coefficients.values.abs(), coefficients.window).inner(half)
+
+
+def gather(collected: dict[int, Coefficients], node: Node, parts: list[Coefficients]) -> None:
     """Add to each operand of a node its part."""
     for source, part in zip(node.inputs, parts, strict=True):
-        collected[source] = collected[source] + part if source in collected else part
+        collected[source] = collected[source].plus(part) if source in collected else part
 
 
 def _rows(value: Tensor, samples: Tensor | None) -> Tensor:

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from robust.graph import Graph, Kind, Node
 from verifiers.adjoint import adjoint, offset
-from verifiers.functions import Functions
+from verifiers.functions import Coefficients, Functions
+from verifiers.windows import is_picture, is_plain_convolution, start_of
 
 LARGEST_NORMED = 40_000
 
@@ -69,19 +70,44 @@ class Network:
         """
         node = self.graph.nodes[index]
         source = self.graph.nodes[node.inputs[0]] if node.inputs else node
-        if node.op == "linear" and node.factor == 1 and len(node.rest) == 1 and len(source.shape) == 1:
-            weight, offset = node.arguments["weight"], self.offsets.get(index)
-            rows = weight[None] if places is None else weight[places]
-            shift = rows.new_zeros(rows.shape[:2])
-            if offset is not None:
-                shift = offset[None] if places is None else offset[places]
-            return Functions({source.index: torch.cat([rows, -rows], 1)}, torch.cat([shift, -shift], 1))
-        if places is None:
-            rows = torch.eye(node.elements, dtype=self.graph.dtype, device=self.graph.device)[None]
+        if node.op == "linear" and len(node.shape) == 1 and len(source.shape) == 1:
+            found, at = Coefficients(_at(node.arguments["weight"], places)), source.index
+        elif places is not None and is_picture(node) and is_plain_convolution(node) and is_picture(source):
+            return self._signed_pixels(node, source, places)
+        elif places is not None and is_picture(node):
+            window = start_of(places, node)
+            found = Coefficients(self._one_hot(places // (node.rest[1] * node.rest[2]), node.rest[0]), window)
+            return _signed({index: found}, found.values.new_zeros(places.shape))
+        elif places is None:
+            return _signed({index: Coefficients(self._eye(node.elements)[None])}, self._eye(1).new_zeros(1, node.elements))
         else:
-            rows = torch.zeros(*places.shape, node.elements, dtype=self.graph.dtype, device=self.graph.device)
-            rows.scatter_(2, places[:, :, None], 1.0)
-        return Functions.of(index, torch.cat([rows, -rows], 1))
+            one_hot = self._one_hot(places, node.elements)
+            return _signed({index: Coefficients(one_hot)}, one_hot.new_zeros(places.shape))
+        return _signed({at: found}, self._offset_at(index, places, found.values))
+
+    def _signed_pixels(self, node: Node, source: Node, places: Tensor) -> Functions:
+        """Of a convolution: its kernels, on windows of its operand."""
+        plane = node.rest[1] * node.rest[2]
+        window = start_of(places, node).below(node, source.rest[0], (source.rest[1], source.rest[2]))
+        groups = int(node.arguments["groups"])
+        channel = torch.div(places, plane, rounding_mode="floor")
+        if window.whole or groups > 1:
+            hot = Coefficients(self._one_hot(channel, node.rest[0]), start_of(places, node))
+            return _signed({node.index: hot}, hot.values.new_zeros(places.shape))
+        kernels = window.masked(node.arguments["weight"][channel].flatten(2))
+        found = Coefficients(kernels, window)
+        return _signed({source.index: found}, self._offset_at(node.index, places, kernels))
+
+    def _offset_at(self, index: int, places: Tensor | None, like: Tensor) -> Tensor:
+        offset = self.offsets.get(index)
+        return like.new_zeros(like.shape[:2]) if offset is None else _at(offset, places)
+
+    def _one_hot(self, places: Tensor, elements: int) -> Tensor:
+        rows = torch.zeros(*places.shape, elements, dtype=self.graph.dtype, device=self.graph.device)
+        return rows.scatter_(2, places[:, :, None], 1.0)
+
+    def _eye(self, elements: int) -> Tensor:
+        return torch.eye(elements, dtype=self.graph.dtype, device=self.graph.device)
 
     @cached_property
     def affine_prefix(self) -> frozenset[int]:
@@ -120,6 +146,19 @@ class Network:
             rows = prefix_rows(graph, index, unit)
             norms.append(torch.linalg.vector_norm(rows[0], dim=1))
         return torch.cat(norms)
+
+
+def _at(table: Tensor, places: Tensor | None) -> Tensor:
+    return table[None] if places is None else table[places]
+
+
+def _signed(coefficients: dict[int, Coefficients], constant: Tensor) -> Functions:
+    """Functions, and after them their negatives."""
+    doubled = {
+        index: Coefficients(torch.cat([found.values, -found.values], 1), found.window and found.window.repeated())
+        for index, found in coefficients.items()
+    }
+    return Functions(doubled, torch.cat([constant, -constant], 1))
 
 
 def prefix_rows(graph: Graph, index: int, coefficients: Tensor) -> Tensor:

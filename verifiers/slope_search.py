@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from robust.graph import Kind, Node
-from verifiers.functions import Functions
+from verifiers.functions import Coefficients, Functions
 from verifiers.linear_bounds import LinearBounds, gather, through_affine
 from verifiers.relaxations import Family, Lines, Relaxation
 from verifiers.relaxations.maximum import MaximumRule, through_maximum
@@ -165,7 +165,8 @@ class SlopeSearch:
         return best
 
     def _descend(self, functions: Functions) -> Tensor:
-        linear, total, collected = self.linear, functions.constant, dict(functions.coefficients)
+        linear, total = self.linear, functions.constant
+        collected = {index: Coefficients(found.dense()) for index, found in functions.coefficients.items()}
         graph = linear.network.graph
         for node in reversed(graph.nodes[1 : max(collected) + 1]):
             current = collected.pop(node.index, None)
@@ -174,14 +175,15 @@ class SlopeSearch:
             if node.kind is Kind.AFFINE:
                 parts, constant = through_affine(linear.network, node, current)
             else:
-                parts, constant = self._through(node, current)
+                found, constant = self._through(node, current.values)
+                parts = [Coefficients(part) for part in found]
             total = total if constant is None else total + constant
             gather(collected, node, parts)
         region = linear.region if self.samples is None else linear.region.take(self.samples)
         if 0 not in collected:
             return total.expand(len(region), -1)
-        self._region, self._input = region, collected[0]
-        return total + region.minimum(collected[0])
+        self._region, self._input = region, collected[0].values
+        return total + region.minimum(self._input)
 
     def _through(self, node: Node, coefficients: Tensor) -> tuple[list[Tensor], Tensor | None]:
         choice = self._choices.get(node.index)
@@ -189,7 +191,9 @@ class SlopeSearch:
             choice = self._choices[node.index] = self._start(node, coefficients)
         if isinstance(choice, MaximumRule):
             self._masks[node.index] = coefficients > 0
-            return through_maximum(self.linear.network.graph.nodes[node.inputs[0]].elements, choice, coefficients)
+            elements = self.linear.network.graph.nodes[node.inputs[0]].elements
+            part, constant = through_maximum(elements, choice, coefficients)
+            return [part], constant
         return choice.through(coefficients)
 
     def _start(self, node: Node, coefficients: Tensor) -> Choice | MaximumRule:

@@ -56,10 +56,10 @@ def maximum_rule(node: Node, lower: Tensor, upper: Tensor) -> MaximumRule:
     return MaximumRule(picked, decided.to(lower), ceiling, flagged[:, :-1])
 
 
-def through_maximum(elements: int, rule: MaximumRule, coefficients: Tensor) -> tuple[list[Tensor], Tensor]:
+def through_maximum(elements: int, rule: MaximumRule, coefficients: Tensor) -> tuple[Tensor, Tensor]:
     """Coefficients on the operand's ``elements``, and the constant."""
     rising, falling = coefficients.clamp_min(0), coefficients.clamp_max(0)
     constant = torch.matmul(falling, rule.ceiling[:, :, None])[:, :, 0]
     moved = rising + falling * rule.decided[:, None]
     result = moved.new_zeros(*moved.shape[:2], elements)
-    return [result.scatter_add_(2, rule.picked[:, None].expand_as(moved), moved)], constant
+    return result.scatter_add_(2, rule.picked[:, None].expand_as(moved), moved), constant
