@@ -48,12 +48,22 @@ def _woven(node: Node, values: Tensor, stride: int, padding: Sequence[int], size
     taps = kernels.shape[2:]
     phases = torch.nn.functional.conv2d(values, kernels, None, 1, (taps[0] - 1, taps[1] - 1))
     batch, _, height, width = phases.shape
-    woven = phases.reshape(batch, stride, stride, -1, height, width).permute(0, 3, 4, 1, 5, 2)
-    woven = woven.reshape(batch, -1, height * stride, width * stride)
-    short = [max(0, padding[i] + size[i] - woven.shape[i + 2]) for i in (0, 1)]
-    if any(short):
-        woven = torch.nn.functional.pad(woven, (0, short[1], 0, short[0]))
-    return woven[:, :, padding[0] : padding[0] + size[0], padding[1] : padding[1] + size[1]]
+    phases = phases.reshape(batch, stride, stride, -1, height, width)
+    result = values.new_zeros(batch, phases.shape[3], *size)
+    for row in range(stride):
+        down, from_row, rows = _line(row, stride, padding[0], size[0], height)
+        for column in range(stride):
+            right, from_column, columns = _line(column, stride, padding[1], size[1], width)
+            part = phases[:, row, column, :, from_row : from_row + rows, from_column : from_column + columns]
+            result[:, :, down::stride, right::stride][:, :, :rows, :columns] = part
+    return result
+
+
+def _line(phase: int, stride: int, padding: int, size: int, available: int) -> tuple[int, int, int]:
+    """Where a phase's first pixel goes, which of its pixels that is, and how many follow."""
+    first = (phase - padding) % stride
+    start = (first + padding - phase) // stride
+    return first, start, max(0, min(-(-(size - first) // stride), available - start))
 
 
 def _phases(node: Node, stride: int) -> Tensor:
