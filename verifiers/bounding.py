@@ -8,7 +8,7 @@ from torch import Tensor
 from robust.graph import Graph
 from verifiers.functions import Functions
 from verifiers.linear_bounds import LinearBounds
-from verifiers.memory import Effort, chunk_rows
+from verifiers.memory import Effort, chunk_rows, chunk_samples, in_chunks
 from verifiers.methods import Method, method_of
 from verifiers.network import Network
 from verifiers.propagation import propagate
@@ -24,20 +24,27 @@ def lower_bounds(
     method: str | Method,
     effort: Effort | None = None,
     *,
-    target: float | None = None,
+    target: Tensor | None = None,
 ) -> Tensor:
     """Lower bounds of linear functions of the outputs over each region.
 
+    The bounds of inner nodes are made once for each region and serve all its functions.
+
     Args:
-        network: prepared graph.
+        network: a graph, or one prepared (which saves a little when asked often).
         region: ``n`` input sets.
         matrices: ``[n, m, outputs]``: ``m`` functions for each; ``[1, m, outputs]``: the same for all.
         method: a name of ``METHODS``; each is at least as tight as the one before it.
         effort: limits on work and memory.
-        target: optimisation may stop when all bounds exceed it; None: never.
+        target: ``[n, m]``: optimisation may stop when all bounds of a block exceed it; None: never.
 
     Returns:
-        ``[n, m]`` in the network's arithmetic; NaN where bounds overflow.
+        ``[n, m]`` in the network's arithmetic; NaN where bounds overflow, or where even one region is too much for
+        the memory.
+
+    Raises:
+        ValueError: unknown method.
+        UnsupportedOperatorError: an operator without a rule.
     """
     return bounds_and_noise(network, region, matrices, method, effort, noise=False, target=target)[:, :, 0]
 
@@ -50,29 +57,64 @@ def bounds_and_noise(
     effort: Effort | None = None,
     *,
     noise: bool = True,
-    target: float | None = None,
+    target: Tensor | None = None,
 ) -> Tensor:
-    """``lower_bounds``, and beside them what float32 rounding of the model may be worth: ``[n, m, 2]``.
-
-    Raises:
-        ValueError: unknown method.
-    """
+    """``lower_bounds``, and beside them what float32 rounding of the model may be worth: ``[n, m, 2]``."""
     chosen, effort = method_of(method), effort or Effort()
     network = network if isinstance(network, Network) else Network(network)
     graph = network.graph
     region, matrices = region.to(graph.dtype, graph.device), matrices.to(device=graph.device, dtype=graph.dtype)
-    found = []
+    functions = matrices.shape[1]
+
+    def bound(rows: Tensor) -> Tensor:
+        part = region if len(rows) == len(region) else region.take(rows)
+        wanted = matrices if len(matrices) == 1 or len(rows) == len(region) else matrices[rows]
+        goal = None if target is None else target.to(matrices)[rows]
+        linear = propagate(network, part, chosen, effort)
+        return _final(linear, wanted, chosen, effort, goal, noise)
+
     with torch.no_grad():
-        linear = propagate(network, region, chosen, effort)
-        for part in torch.split(matrices, chunk_rows(network, len(region), effort), dim=1):
-            best = _minimum(linear, Functions.of(graph.output, part), chosen, target)
-            rounding = execution_noise(linear, graph.output, part) if noise else torch.zeros_like(best)
-            found.append(torch.stack([best, rounding], 2))
-    return torch.cat(found, 1)
+        size = chunk_samples(network, functions, effort)
+        return in_chunks(bound, len(region), size, matrices.new_zeros(0, functions, 2))
 
 
-def _minimum(linear: LinearBounds, functions: Functions, method: Method, target: float | None) -> Tensor:
-    best = linear.minimum(functions, stop_at_nonlinear=True)
+def _final(
+    linear: LinearBounds, matrices: Tensor, method: Method, effort: Effort, target: Tensor | None, noise: bool
+) -> Tensor:
+    """The questions themselves, as many samples and functions at a time as the budget allows: ``[n, m, 2]``."""
+    network, count, functions = linear.network, len(linear.region), matrices.shape[1]
+    width = chunk_rows(network, 1, effort)
+    size = max(1, width // max(1, functions))
+    found = []
+    for start in range(0, count, size):
+        samples = None if size >= count else torch.arange(start, min(start + size, count), device=matrices.device)
+        blocks = []
+        for left in range(0, functions, width):
+            block = matrices[:, left : left + width]
+            if samples is not None and len(block) > 1:
+                block = block[samples]
+            goal = None if target is None else target[slice(start, start + size), left : left + width]
+            blocks.append(_bounded(linear, samples, block, method, goal, noise))
+        found.append(torch.cat(blocks, 1))
+    return torch.cat(found)
+
+
+def _bounded(
+    linear: LinearBounds,
+    samples: Tensor | None,
+    matrices: Tensor,
+    method: Method,
+    target: Tensor | None,
+    noise: bool,
+) -> Tensor:
+    functions = Functions.of(linear.network.graph.output, matrices)
+    best = linear.minimum(functions, samples=samples, stop_at_nonlinear=True)
     if method.steps:
-        return torch.maximum(best, SlopeSearch(linear).maximise(functions, method.steps, target))
-    return torch.maximum(best, linear.minimum(functions)) if method.backward else best
+        best = torch.maximum(best, SlopeSearch(linear, samples).maximise(functions, method.steps, target))
+    elif method.backward:
+        best = torch.maximum(best, linear.minimum(functions, samples=samples))
+    rounding = torch.zeros_like(best)
+    if noise:
+        part = linear if samples is None else linear.take(samples)
+        rounding = execution_noise(part, part.network.graph.output, matrices.expand(len(best), -1, -1))
+    return torch.stack([best, rounding], 2)

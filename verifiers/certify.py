@@ -7,7 +7,7 @@ of the model's own run in float32 (``verifiers.rounding``). Both are estimates; 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -15,13 +15,18 @@ from torch import Tensor
 from robust.errors import LabelError, PropertyError
 from robust.graph import Graph
 from robust.properties import Box
-from verifiers.bounding import bounds_and_noise
+from verifiers.bounding import bounds_and_noise, lower_bounds
 from verifiers.memory import Effort, chunk_samples
+from verifiers.methods import method_of
 from verifiers.network import Network
 from verifiers.region import Region, ball_region
 
 ARITHMETIC = "float64, with a margin for first-order rounding of the bound and of a float32 run; not formally bounded"
 MARGIN = 1e-6
+COMFORT = 1e-4
+"""An optimiser stops when a bound exceeds what is wanted by this share of the outputs' magnitude."""
+LADDER = ("interval", "crown", "alpha-crown")
+"""What is tried before a method."""
 
 
 def certify(
@@ -48,7 +53,7 @@ def certify(
         epsilons: radii in input units, in any order.
         norm: ``linf`` or ``l2``.
         box: the declared input box; balls are cut to it.
-        method: ``interval`` or ``crown``.
+        method: a name of ``METHODS``. Looser ones are tried first, on the samples that are still open.
         effort: limits on work and memory.
         slack: by how much a proved margin must exceed zero, for a model that is only nearly this graph.
 
@@ -70,11 +75,11 @@ def certify(
     proved = torch.zeros_like(right)
     for place in sorted(range(len(epsilons)), key=lambda i: -epsilons[i]):
         region = ball_region(samples, epsilons[place], norm, box)
-        for attempt in ("interval", "crown") if method == "crown" else (method,):
+        for attempt in LADDER[: LADDER.index(method) + 1] if method in LADDER else (method,):
             rows = torch.nonzero(right & ~proved)[:, 0]
             if len(rows):
                 margins = confirmed_bounds(
-                    network, region.take(rows), matrices[rows], None, attempt, effort or Effort()
+                    network, region.take(rows), matrices[rows], None, attempt, effort or Effort(), slack=slack
                 )
                 proved[rows] = (margins > slack).all(1).to(proved.device)
         result[place] = proved
@@ -104,6 +109,7 @@ def confirmed_bounds(
     effort: Effort,
     *,
     every: bool = True,
+    slack: float = 0.0,
 ) -> Tensor:
     """Lower bounds of ``matrix @ outputs - offset``, in float64, less what rounding may be worth.
 
@@ -112,62 +118,38 @@ def confirmed_bounds(
         region: ``n`` input sets, in float64.
         matrices: ``[n, m, outputs]``.
         offsets: ``[n, m]``, or None for zeros.
-        method: ``interval`` or ``crown``.
+        method: a name of ``METHODS``.
         effort: limits on work and memory.
-        every: confirm only sets for which all ``m`` are positive in float32; else those with any.
+        every: confirm only sets for which all ``m`` exceed ``slack`` in float32; else those with any.
+        slack: what is wanted; optimisation stops when it has that.
 
     Returns:
         float64 ``[n, m]``. Positive means proved, of sets that were confirmed. Of the others, the float32 bound,
         but never positive. NaN, and lack of memory even for one set, give minus infinity.
     """
     shift = matrices.new_zeros(matrices.shape[:2]).double() if offsets is None else offsets.double()
-    found = _in_chunks(network.to(torch.float32), region, matrices, method, effort)[:, :, 0] - shift
-    promising = (found > 0).all(1) if every else (found > 0).any(1)
+    magnitude = _magnitude(network.to(torch.float32), region, matrices) + shift.abs()
+    enough = shift + slack + COMFORT * magnitude
+    single = network.to(torch.float32)
+    found = lower_bounds(single, region, matrices, method, effort, target=enough.float()).double() - shift
+    promising = (found > slack).all(1) if every else (found > slack).any(1)
     result = torch.where(promising[:, None], found, found.clamp_max(0))
     rows = torch.nonzero(promising)[:, 0]
     if len(rows):
         double = network.to(torch.float64)
-        pairs = _in_chunks(double, region.take(rows), matrices[rows], method, effort, noise=True)
+        pairs = bounds_and_noise(double, region.take(rows), matrices[rows], method, effort, target=enough[rows])
         confirmed = pairs[:, :, 0] - shift[rows]
-        with torch.no_grad():
-            outputs = double.graph.forward(((region.lower + region.upper) / 2)[rows]).reshape(len(rows), -1)
-        magnitude = torch.bmm(matrices[rows].to(outputs).abs(), outputs.abs()[:, :, None])[:, :, 0]
-        noise = torch.maximum(MARGIN * (magnitude + shift[rows].abs()), 2 * (confirmed - found[rows]).abs())
+        noise = MARGIN * magnitude[rows]
+        if not method_of(method).steps:  # an optimiser's ways in two arithmetics part for other reasons than rounding
+            noise = torch.maximum(noise, 2 * (confirmed - found[rows]).abs())
         result[rows] = confirmed - noise - pairs[:, :, 1]
     return torch.nan_to_num(result, nan=-torch.inf, posinf=-torch.inf)
 
 
-def _in_chunks(
-    network: Network, region: Region, matrices: Tensor, method: str, effort: Effort, *, noise: bool = False
-) -> Tensor:
-    width = matrices.shape[1]
-    size = chunk_samples(network, width, effort)
-
-    def bound(rows: Tensor) -> Tensor:
-        return bounds_and_noise(network, region.take(rows), matrices[rows], method, effort, noise=noise).double()
-
-    parts = [matrices.new_zeros(0, width, 2, dtype=torch.float64)]
-    for start in range(0, len(region), size):
-        rows = torch.arange(start, min(start + size, len(region)), device=region.lower.device)
-        parts.append(_halving(bound, rows, width))
-    return torch.cat(parts)
-
-
-def _halving(bound: Callable[[Tensor], Tensor], rows: Tensor, width: int) -> Tensor:
-    """``bound(rows)`` ``[n, width, 2]``, or its halves where memory is short; NaN for a sample that does not fit."""
-    try:
-        return bound(rows)
-    except RuntimeError as error:
-        if not _out_of_memory(error):
-            raise
-    if len(rows) == 1:
-        return torch.full((1, width, 2), torch.nan, dtype=torch.float64, device=rows.device)
-    middle = len(rows) // 2
-    return torch.cat([_halving(bound, rows[:middle], width), _halving(bound, rows[middle:], width)])
-
-
-def _out_of_memory(error: RuntimeError) -> bool:
-    text = str(error).lower()
-    return isinstance(error, torch.OutOfMemoryError) or any(
-        phrase in text for phrase in ("out of memory", "not enough memory", "can't allocate memory")
-    )
+def _magnitude(network: Network, region: Region, matrices: Tensor) -> Tensor:
+    """The sum ``[n, m]`` of the magnitudes that the functions add up, at the middle of each region."""
+    middle = ((region.lower + region.upper) / 2).to(network.graph.device)
+    size = chunk_samples(network, 1, Effort())
+    with torch.no_grad():
+        outputs = torch.cat([network.graph.forward(part) for part in torch.split(middle, size)])
+    return torch.bmm(matrices.double().abs(), outputs.reshape(len(middle), -1, 1).double().abs())[:, :, 0]

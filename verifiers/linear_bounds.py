@@ -76,6 +76,17 @@ class LinearBounds:
             return total + region_minimum(region, collected[0])
         return total.expand(len(region), -1)
 
+    def take(self, samples: Tensor) -> LinearBounds:
+        """The same over some of the sets."""
+        count = len(self.region)
+        bounds = {
+            index: Bounds(
+                *(end.reshape(count, -1)[samples].reshape(-1, *end.shape[1:]) for end in (found.lower, found.upper))
+            )
+            for index, found in self.bounds.items()
+        }
+        return LinearBounds(self.network, self.region.take(samples), bounds, self.rules)
+
     def relaxation(self, node: Node, family: bool = False) -> Relaxation | MaximumRule:
         """The lines of a nonlinear node, made once; with ``family`` those that an optimiser may choose from."""
         key = (node.index, family)
@@ -102,9 +113,7 @@ class LinearBounds:
         return through_lines(relaxed.lower, relaxed.upper, coefficients)
 
 
-def through_lines(
-    lower: Lines, upper: Lines, coefficients: Coefficients
-) -> tuple[list[Coefficients], Tensor | None]:
+def through_lines(lower: Lines, upper: Lines, coefficients: Coefficients) -> tuple[list[Coefficients], Tensor | None]:
     """Coefficients on the operands, and the constant: the lower lines where they rise, the upper where they fall."""
     window = coefficients.window
     rising, falling = coefficients.values.clamp_min(0), coefficients.values.clamp_max(0)

@@ -1,15 +1,23 @@
-"""How much goes through a pass at once."""
+"""How much goes through a pass at once, and what happens when even that is too much."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from verifiers.network import Network
 
 TEMPORARIES = 5
 """Tensors of the size of the widest coefficients that a pass holds at a time."""
+KEPT = 12
+"""Tensors of the size of all nodes that the bounds and lines of one sample take."""
+CACHED = 32 * 2**20
+"""On a processor: what stays near its caches is up to three times as fast as what does not."""
+SHARE = 8
+"""On an accelerator: one part in so many of the memory that is free."""
 
 
 @dataclass(frozen=True)
@@ -18,22 +26,68 @@ class Effort:
 
     Attributes:
         rows: at most so many neurons of one node are bounded anew, the widest ones; the others keep intervals.
-        bytes: aim for temporaries of at most about so many bytes. What stays near a processor's caches is up to three
-            times as fast as what does not (``benchmarks/results/bounds.md``); an accelerator wants more.
+        bytes: aim for temporaries of at most about so many bytes; None: chosen by device, see ``budget``.
     """
 
     rows: int = 4096
-    bytes: int = 32 * 2**20
+    bytes: int | None = None
+
+    def budget(self, device: torch.device) -> int:
+        """Bytes for temporaries: what was asked for, or what suits the device."""
+        if self.bytes is not None:
+            return self.bytes
+        if device.type == "cuda":
+            return max(CACHED, torch.cuda.mem_get_info(device)[0] // SHARE)
+        return CACHED
 
 
 def chunk_rows(network: Network, batch: int, effort: Effort) -> int:
     """How many linear functions per sample a backward pass may carry at once."""
-    return max(1, effort.bytes // (TEMPORARIES * _itemsize(network) * network.widest * batch))
+    return max(1, effort.budget(network.graph.device) // (TEMPORARIES * _itemsize(network) * network.widest * batch))
 
 
 def chunk_samples(network: Network, rows: int, effort: Effort) -> int:
-    """How many samples may go together when each carries ``rows`` linear functions."""
-    return max(1, min(256, effort.bytes // (TEMPORARIES * _itemsize(network) * network.widest * max(rows, 16))))
+    """How many samples may be bounded together: their bounds and lines take no more than the temporaries."""
+    elements = sum(node.elements for node in network.graph.nodes)
+    kept = max(KEPT * elements, network.widest * min(rows, 16))
+    return max(1, min(4096, 4 * effort.budget(network.graph.device) // (_itemsize(network) * kept)))
+
+
+def in_chunks(call: Callable[[Tensor], Tensor], count: int, size: int, like: Tensor) -> Tensor:
+    """``call(rows)`` for the rows ``0 .. count - 1``, ``size`` at a time, joined.
+
+    Where memory does not suffice, halves are tried; a single row that does not fit is NaN.
+
+    Args:
+        call: from int64 indices ``[k]`` to ``[k, ...]``.
+        count: of rows.
+        size: at most so many go together.
+        like: ``[any, ...]``: shape, type and device of what ``call`` gives.
+    """
+    parts = [like[:0]]
+    for start in range(0, count, size):
+        parts.append(_halving(call, torch.arange(start, min(start + size, count), device=like.device), like))
+    return torch.cat(parts)
+
+
+def _halving(call: Callable[[Tensor], Tensor], rows: Tensor, like: Tensor) -> Tensor:
+    try:
+        return call(rows)
+    except RuntimeError as error:
+        if not out_of_memory(error):
+            raise
+    if len(rows) == 1:
+        return like.new_full((1, *like.shape[1:]), torch.nan)
+    middle = len(rows) // 2
+    return torch.cat([_halving(call, rows[:middle], like), _halving(call, rows[middle:], like)])
+
+
+def out_of_memory(error: RuntimeError) -> bool:
+    """Whether an error of torch says that memory did not suffice."""
+    text = str(error).lower()
+    return isinstance(error, torch.OutOfMemoryError) or any(
+        phrase in text for phrase in ("out of memory", "not enough memory", "can't allocate memory")
+    )
 
 
 def _itemsize(network: Network) -> int:

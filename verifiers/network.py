@@ -79,7 +79,9 @@ class Network:
             found = Coefficients(self._one_hot(places // (node.rest[1] * node.rest[2]), node.rest[0]), window)
             return _signed({index: found}, found.values.new_zeros(places.shape))
         elif places is None:
-            return _signed({index: Coefficients(self._eye(node.elements)[None])}, self._eye(1).new_zeros(1, node.elements))
+            return _signed(
+                {index: Coefficients(self._eye(node.elements)[None])}, self._eye(1).new_zeros(1, node.elements)
+            )
         else:
             one_hot = self._one_hot(places, node.elements)
             return _signed({index: Coefficients(one_hot)}, one_hot.new_zeros(places.shape))

@@ -153,8 +153,8 @@ class SlopeSearch:
     _choices: dict[int, Choice | MaximumRule] = field(default_factory=dict)
     _masks: dict[int, Tensor] = field(default_factory=dict)
 
-    def maximise(self, functions: Functions, steps: int, target: Tensor | float | None = None) -> Tensor:
-        """The best lower bounds ``[n, m]`` that ``steps`` steps find; stops early when all exceed ``target``."""
+    def maximise(self, functions: Functions, steps: int, target: Tensor | None = None) -> Tensor:
+        """The best lower bounds ``[n, m]`` that ``steps`` steps find; stops early when all exceed ``target [n, m]``."""
         best, rate = self._descend(functions), RATE
         for _ in range(steps):
             if target is not None and bool((best > target).all()):

@@ -30,7 +30,13 @@ def transposed(node: Node, values: Tensor, padding: Sequence[int], size: Sequenc
     """
     a = node.arguments
     rank, stride = len(size), _each(a["stride"], len(size))
-    if rank == 2 and stride[0] == stride[1] > 1 and max(a["dilation"]) == 1 and a["groups"] == 1 and values.device.type == "cpu":
+    if (
+        rank == 2
+        and stride[0] == stride[1] > 1
+        and max(a["dilation"]) == 1
+        and a["groups"] == 1
+        and values.device.type == "cpu"
+    ):
         return _woven(node, values, stride[0], padding, size)
     dilation, kernel = _each(a["dilation"], rank), a["weight"].shape[2:]
     extra = [

@@ -18,9 +18,9 @@ from robust.graph import Graph
 from robust.properties import L2Ball, Property
 from robust.record import Verdict, VerdictResult
 from verifiers.certify import ARITHMETIC, confirmed_bounds
-from verifiers.network import Network
-from verifiers.methods import METHODS
 from verifiers.memory import Effort
+from verifiers.methods import METHODS
+from verifiers.network import Network
 from verifiers.region import region_of
 
 

@@ -17,8 +17,8 @@ from robust.record import Verdict
 from tests.graph.architectures import ARCHITECTURES, build
 from tests.verifiers.test_soundness import lowest_found
 from verifiers import BoundVerifier, Effort, Network, Verifier, ball_region, certify
-from verifiers.certify import rival_matrices
 from verifiers.bounding import bounds_and_noise
+from verifiers.certify import rival_matrices
 
 CPU = torch.device("cpu")
 METHODS = ["interval", "crown"]
@@ -180,27 +180,27 @@ def test_a_tie_is_not_certified() -> None:
 def test_memory_shortage_halves_and_then_gives_up(monkeypatch: pytest.MonkeyPatch) -> None:
     import sys
 
-    home = sys.modules["verifiers.certify"]
+    home = sys.modules["verifiers.bounding"]
     _, network = linear_net()
     samples = torch.full((7, 6), 0.5)
     with torch.no_grad():
         labels = network.graph.forward(samples).argmax(1)
-    real, sizes = home.bounds_and_noise, []
+    real, sizes = home.propagate, []
 
-    def short(net: Network, region, matrices, method, effort, *, noise):  # type: ignore[no-untyped-def]
+    def short(net: Network, region, *rest):  # type: ignore[no-untyped-def]
         sizes.append(len(region))
         if len(region) > 2:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return real(net, region, matrices, method, effort, noise=noise)
+        return real(net, region, *rest)
 
-    def never(*_: object, noise: bool) -> Tensor:
+    def never(*_: object) -> Tensor:
         raise RuntimeError("[enforce fail at alloc_cpu.cpp:117] . DefaultCPUAllocator: can't allocate memory")
 
     arguments = {"norm": "linf", "box": unit_box((6,)), "method": "interval"}
-    monkeypatch.setattr(home, "bounds_and_noise", short)
+    monkeypatch.setattr(home, "propagate", short)
     assert bool(certify(network, samples, labels, [0.0], **arguments).all())  # type: ignore[arg-type]
     assert max(sizes) == 7
-    monkeypatch.setattr(home, "bounds_and_noise", never)
+    monkeypatch.setattr(home, "propagate", never)
     assert not bool(certify(network, samples, labels, [0.0], **arguments).any())  # type: ignore[arg-type]
 
 
