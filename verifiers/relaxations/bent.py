@@ -93,12 +93,12 @@ def _mish_slope(x: Tensor) -> Tensor:
     return torch.tanh(twice / 2) + y * torch.sigmoid(y) * 4 * torch.sigmoid(twice) * torch.sigmoid(-twice)
 
 
-SILU = _two_tails(_silu, _silu_slope, (-2.3993572805154677, 2.3993572805154677), -1.2784645427610738, -0.2784645428)
-GELU = _two_tails(_gelu, _gelu_slope, (-math.sqrt(2), math.sqrt(2)), -0.75179152469356446, -0.1699712075)
+SILU = _two_tails(_silu, _silu_slope, (-2.3993572805154677, 2.3993572805154677), -1.2784645427610738, -0.2784646)
+GELU = _two_tails(_gelu, _gelu_slope, (-math.sqrt(2), math.sqrt(2)), -0.75179152469356446, -0.1699713)
 TANH_GELU = _two_tails(
-    _tanh_gelu, _tanh_gelu_slope, (-1.4185040087908284, 1.4185040087908284), -0.75246142207101626, -0.1700407506
+    _tanh_gelu, _tanh_gelu_slope, (-1.4185040087908284, 1.4185040087908284), -0.75246142207101626, -0.1700408
 )
-MISH = _two_tails(_mish, _mish_slope, (-2.2563763963607931, 1.4905711794854284), -1.1924312145154952, -0.3088416934)
+MISH = _two_tails(_mish, _mish_slope, (-2.2563763963607931, 1.4905711794854284), -1.1924312145154952, -0.3088435)
 
 
 def gelu(node: Node) -> Curve:

@@ -17,8 +17,6 @@ from verifiers.relaxations.power import Power
 from verifiers.relaxations.rule import Family, Interval, Lines, Relaxation
 
 
-
-
 class Product:
     """Rule of ``x y``; of ``x x`` where both operands are the same node."""
 
@@ -48,7 +46,7 @@ class Product:
     def loose(self, node: Node, operands: Sequence[Interval]) -> Tensor:
         """Where neither operand is fixed."""
         (a, A), (b, B) = operands
-        return (A > a) & (B > b)
+        return (a < A) & (b < B)
 
 
 def _is_square(node: Node) -> bool:
@@ -56,7 +54,9 @@ def _is_square(node: Node) -> bool:
 
 
 def _square(node: Node) -> Node:
-    return Node(node.index, "pow", node.kind, None, {"exponent": 2}, node.inputs[:1], node.factor, node.rest, node.place)
+    return Node(
+        node.index, "pow", node.kind, None, {"exponent": 2}, node.inputs[:1], node.factor, node.rest, node.place
+    )
 
 
 def _once(lines: Lines) -> Lines:
@@ -86,7 +86,9 @@ def _planes(x: Interval, y: Interval, constant: Tensor, above: bool, family: boo
     level = (slack if above else -slack) - xs * ys
     slopes = (ys.mean(0), xs.mean(0))
     intercept = level.mean(0)
-    good = torch.isfinite(intercept) & torch.isfinite(slopes[0]) & torch.isfinite(slopes[1]) & torch.isfinite(level).all(0)
+    good = (
+        torch.isfinite(intercept) & torch.isfinite(slopes[0]) & torch.isfinite(slopes[1]) & torch.isfinite(level).all(0)
+    )
     zero = torch.zeros_like(intercept)
     members = None
     if family:

@@ -47,14 +47,20 @@ class Rectifier:
         if bend == 0:
             above = Lines((chord,), intercept)
             return Relaxation(Lines((below,), None, _family(low, high, below) if family else None), above)
-        return _bent(bend, low, high, Lines((below,), None, _family(low, high, below) if family else None), chord, intercept)
+        return _bent(
+            bend, low, high, Lines((below,), None, _family(low, high, below) if family else None), chord, intercept
+        )
 
     def slopes(self, node: Node, operands: Sequence[Interval]) -> Sequence[Interval]:
         """One of the two slopes, or both."""
         lower, upper = operands[0]
         bend = _bend(node)
-        left, right = torch.where(lower >= 0, 1.0, bend).to(lower), torch.where(upper <= 0, bend, 1.0).to(lower)
-        return [(left, right) if bend <= 1 else (right, left)]
+        one = torch.ones_like(lower)
+        least, most = _outward(one * bend, -1), _outward(one * bend, 1)
+        left, right = torch.where(lower >= 0, one, least), torch.where(upper <= 0, most, one)
+        if bend <= 1:
+            return [(left, torch.maximum(right, left))]
+        return [(torch.where(upper <= 0, least, one), torch.where(lower >= 0, one, most))]
 
     def loose(self, node: Node, operands: Sequence[Interval]) -> Tensor:
         """Neurons whose sign is open."""
@@ -112,9 +118,10 @@ def _bent(bend: float, low: Tensor, high: Tensor, lower: Lines, chord: Tensor, i
         slopes = slope(lower.family.slopes[0])
         members = Family((slopes,), (-bounded if factor >= 0 else bounded).expand_as(slopes), lower.family.start)
     if factor >= 0:
-        above = Lines((slope(chord),), intercept * factor * (1 + 4 * info.eps) + error)
+        level = (intercept * (factor * (1 + 4 * info.eps))).nan_to_num(torch.inf, torch.inf) + error
+        above = Lines((slope(chord),), level)
         return Relaxation(Lines((slope(lower.slopes[0]),), -bounded, members), above)
-    below = Lines((slope(chord),), intercept * factor * (1 + 4 * info.eps) - error)
+    below = Lines((slope(chord),), intercept * (factor * (1 + 4 * info.eps)) - error)
     return Relaxation(below, Lines((slope(lower.slopes[0]),), bounded, members))
 
 
@@ -127,5 +134,7 @@ def _unrepresented(bend: float, low: Tensor) -> Tensor:
 
 
 def _outward(x: Tensor, sign: int) -> Tensor:
+    """``x`` rounded up or down, so that it covers a product with a number that was rounded; 0, 1, -1 stay."""
     info = torch.finfo(x.dtype)
-    return x + sign * (2 * info.eps * x.abs() + info.tiny * (x != 0).to(x))
+    moved = x + sign * (2 * info.eps * x.abs() + info.tiny)
+    return torch.where((x == 0) | (x.abs() == 1) | torch.isinf(x), x, moved)

@@ -61,7 +61,12 @@ class Steps:
         return low != high
 
 
-_FUNCTIONS = {"floor": (torch.floor, 0.0), "ceil": (torch.ceil, 1.0), "round": (torch.round, 0.5), "sign": (torch.sign, None)}
+_FUNCTIONS = {
+    "floor": (torch.floor, 0.0),
+    "ceil": (torch.ceil, 1.0),
+    "round": (torch.round, 0.5),
+    "sign": (torch.sign, None),
+}
 
 
 def _plain(node: Node) -> str:
@@ -98,9 +103,7 @@ def _negative(line: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
     return line[0], -line[1]
 
 
-def _best(
-    lines: list[tuple[Tensor, Tensor]], middle: Tensor, constant: Tensor, sign: int, family: bool
-) -> Lines:
+def _best(lines: list[tuple[Tensor, Tensor]], middle: Tensor, constant: Tensor, sign: int, family: bool) -> Lines:
     """The best in the middle. Lines that are not finite are replaced by the first."""
     (flat, level), *others = lines
     usable = [torch.isfinite(slope) & torch.isfinite(intercept) & ~constant for slope, intercept in others]

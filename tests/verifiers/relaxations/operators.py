@@ -71,7 +71,7 @@ def _mish(x: Any) -> Any:
 
 def _power(exponent: float) -> Operator:
     whole = exponent == int(exponent)
-    smallest = -float("inf") if whole and exponent >= 0 else 0.0
+    smallest = -float("inf") if whole else 0.0
     return Operator(
         "pow", lambda x: x ** (int(exponent) if whole else mp.mpf(exponent)), {"exponent": exponent}, (0.0,), smallest,
         f"pow({exponent})",

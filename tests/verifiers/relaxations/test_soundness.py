@@ -21,7 +21,6 @@ FLOATS = {"float32": torch.float32, "float64": torch.float64}
 @st.composite
 def intervals(draw: st.DrawFn, operator: Operator, dtype: torch.dtype) -> tuple[float, float]:
     """Ends that are floats of ``dtype``: ordinary, huge, tiny, a few floats wide, points, at special points."""
-    width = 32 if dtype == torch.float32 else 64
     kind = draw(st.sampled_from(["plain", "plain", "wide", "narrow", "special", "any", "point"]))
     centre = draw(st.sampled_from(operator.points) if kind == "special" else st.floats(-6, 6))
     spread = {
@@ -40,7 +39,6 @@ def intervals(draw: st.DrawFn, operator: Operator, dtype: torch.dtype) -> tuple[
         upper = float(torch.nextafter(torch.tensor(upper, dtype=dtype), torch.tensor(math.inf, dtype=dtype)))
     if operator.smallest == 0.0 and draw(st.integers(0, 9)):
         lower, upper = sorted([abs(lower), abs(upper)])
-    assert width
     return lower, upper
 
 
@@ -110,8 +108,10 @@ def check(operator: Operator, dtype: torch.dtype, box: list[tuple[float, float]]
             if operator.op == "softplus":
                 continue
             for (x, fx), (y, fy) in zip(known, known[1:], strict=False):
+                if mp.isinf(fx) or mp.isinf(fy):
+                    continue
                 quotient = (fy - fx) / (y - x)
-                tolerance = abs(quotient) * mp.mpf(10) ** -30
+                tolerance = (abs(fx) + abs(fy)) / (y - x) * mp.mpf(10) ** -58
                 where = f"slope of {operator} on [{lower!r}, {upper!r}]: {mp.nstr(quotient, 20)}"
                 assert mp.mpf(float(least[0, i])) <= quotient + tolerance, where
                 assert quotient - tolerance <= mp.mpf(float(most[0, i])), where
@@ -119,10 +119,10 @@ def check(operator: Operator, dtype: torch.dtype, box: list[tuple[float, float]]
 
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("operator", OPERATORS, ids=str)
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(data=st.data())
 def test_no_point_leaves_the_bounds(operator: Operator, dtype: str, data: st.DataObject) -> None:
-    box = data.draw(st.lists(intervals(operator, FLOATS[dtype]), min_size=12, max_size=12))
+    box = data.draw(st.lists(intervals(operator, FLOATS[dtype]), min_size=6, max_size=6))
     fractions = data.draw(st.lists(st.floats(0, 1), min_size=4, max_size=4))
     check(operator, FLOATS[dtype], box, fractions)
 
@@ -130,14 +130,21 @@ def test_no_point_leaves_the_bounds(operator: Operator, dtype: str, data: st.Dat
 @pytest.mark.slow
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("operator", OPERATORS, ids=str)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(data=st.data())
 def test_no_point_leaves_the_bounds_of_many(operator: Operator, dtype: str, data: st.DataObject) -> None:
     box = data.draw(st.lists(intervals(operator, FLOATS[dtype]), min_size=12, max_size=12))
     check(operator, FLOATS[dtype], box, [0.01, 0.2, 0.37, 0.6, 0.83, 0.995])
 
 
-INFINITE = [(-math.inf, math.inf), (-math.inf, -1.5), (-math.inf, 2.0), (0.0, math.inf), (0.5, math.inf), (-3.0, math.inf)]
+INFINITE = [
+    (-math.inf, math.inf),
+    (-math.inf, -1.5),
+    (-math.inf, 2.0),
+    (0.0, math.inf),
+    (0.5, math.inf),
+    (-3.0, math.inf),
+]
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
