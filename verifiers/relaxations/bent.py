@@ -137,7 +137,8 @@ HARDSWISH = Curve(
 
 
 def elu(node: Node) -> Curve:
-    """``scale x`` right of 0, ``scale alpha (exp(input_scale x) - 1)`` left of it. Infinite bounds of a negative factor."""
+    """``scale x`` right of 0, ``scale alpha (exp(input_scale x) - 1)`` left of it. Infinite bounds of a negative
+    factor."""
     names = ("alpha", "scale", "input_scale")
     alpha, scale, inner = (float(node.arguments.get(name, 1.0)) for name in names)
     return _elu(alpha, scale, inner)

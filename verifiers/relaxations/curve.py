@@ -19,7 +19,8 @@ class Stretch:
         start: where it begins; ``-inf`` for no beginning.
         end: where it ends.
         from_left: for a point ``x < start``: the tangent at ``from_left(x)`` passes through ``(x, f(x))``, and those
-            further right do not cross it there. ``x >= start`` gives some number ``<= x``. None where start is ``-inf``.
+            further right do not cross it there. ``x >= start`` gives some number ``<= x``. None where start is
+            ``-inf``.
         from_right: the same for a point ``x > end``; ``x <= end`` gives some number ``>= x``.
     """
 
@@ -77,7 +78,8 @@ WHOLE = (Stretch(),)
 
 @dataclass(frozen=True, eq=False)
 class Side:
-    """What the general rule does below a function, with ``sign`` 1, or above it, below its negative, with ``sign`` -1."""
+    """What the general rule does below a function, with ``sign`` 1, or above it, below its negative, with ``sign``
+    -1."""
 
     sign: float
     stretches: tuple[Stretch, ...]

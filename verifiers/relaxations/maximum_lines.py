@@ -1,14 +1,15 @@
 """Planes around the maximum of a few variables, tighter above than the largest upper bound.
 
-Above ``max_j x_j`` over a box ``l <= x <= u``, with weights ``0 <= w <= 1``, the least constant of a plane
-``sum_i w_i (x_i - l_i) + c`` is ``c = max_j [u_j - w_j (u_j - l_j)]``: for a fixed ``j``, ``x_j - sum_i w_i (x_i - l_i)`` rises
-with ``x_j`` and falls with the others, so it is largest at ``x_j = u_j`` and ``x_i = l_i``. Hence every plane here is sound,
-and none with its weights is lower.
+Above ``max_j x_j`` over a box ``l <= x <= u``, with weights ``0 <= w <= 1``, the least constant of a plane ``sum_i
+w_i (x_i - l_i) + c`` is ``c = max_j [u_j - w_j (u_j - l_j)]``: for a fixed ``j``, ``x_j - sum_i w_i (x_i - l_i)``
+rises with ``x_j`` and falls with the others, so it is largest at ``x_j = u_j`` and ``x_i = l_i``. Hence every plane
+here is sound, and none with its weights is lower.
 
-Its height in the middle of the box is ``c + sum_i w_i (u_i - l_i) / 2``. A level ``c`` costs ``w_j = (u_j - c) / (u_j - l_j)``
-for each ``u_j > c``; so the height falls with ``c`` down to the second largest upper bound, is level down to the third,
-and rises below it. Both ends of that level stretch are given (the constant, in comparison, is ``(u_1 - u_2) / 2`` higher),
-but never below the largest lower bound, where a window is decided: there the plane is the variable itself.
+Its height in the middle of the box is ``c + sum_i w_i (u_i - l_i) / 2``. A level ``c`` costs ``w_j = (u_j - c) / (u_j
+- l_j)`` for each ``u_j > c``; so the height falls with ``c`` down to the second largest upper bound, is level down to
+the third, and rises below it. Both ends of that level stretch are given (the constant, in comparison, is ``(u_1 -
+u_2) / 2`` higher), but never below the largest lower bound, where a window is decided: there the plane is the
+variable itself.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Powers: ``x ** p`` of any fixed exponent, reciprocals.
 
-Even powers are convex. Odd ones above 1 are concave, then convex; a tangent through ``(x, f(x))`` with ``x < 0`` touches
-the right half at ``-r x``, where ``r`` depends on the exponent alone. Negative exponents have two branches, each a
-mirror image of the other. Fractional exponents need arguments of at least 0.
+Even powers are convex. Odd ones above 1 are concave, then convex; a tangent through ``(x, f(x))`` with ``x < 0``
+touches the right half at ``-r x``, where ``r`` depends on the exponent alone. Negative exponents have two branches,
+each a mirror image of the other. Fractional exponents need arguments of at least 0.
 """
 
 from __future__ import annotations

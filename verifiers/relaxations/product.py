@@ -1,8 +1,9 @@
-"""Products of two varying operands (McCormick, Computability of global solutions to factorable nonconvex programs, 1976).
+"""Products of two varying operands (McCormick, Computability of global solutions to factorable nonconvex programs,
+1976).
 
-``(x - a)(y - b) >= 0`` at two opposite corners ``(a, b)`` of the box gives two planes below ``x y``; the other two corners
-give two above. Both planes of a side have the same value in the middle of the box, so the same volume; the default is
-their mean, whose slopes are the middles of the other operand and which errs equally in all corners.
+``(x - a)(y - b) >= 0`` at two opposite corners ``(a, b)`` of the box gives two planes below ``x y``; the other two
+corners give two above. Both planes of a side have the same value in the middle of the box, so the same volume; the
+default is their mean, whose slopes are the middles of the other operand and which errs equally in all corners.
 """
 
 from __future__ import annotations

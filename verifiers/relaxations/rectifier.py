@@ -15,10 +15,11 @@ from verifiers.relaxations.rule import Family, Interval, Lines, Relaxation
 class Rectifier:
     """``x`` right of 0 and ``s x`` left of it; ReLU has ``s = 0``, the absolute value ``s = -1``.
 
-    ReLU: the chord above; below, any line through 0 with a slope in [0, 1], by default 1 where the upper triangle is the
-    larger and else 0, which makes the smaller area (CROWN-Ada: Zhang et al., Efficient Neural Network Robustness
-    Certification with General Activation Functions, 2018, section 3.3); alpha-CROWN (Xu et al., Fast and Complete, 2021)
-    optimises it. The others are ``s x + (1 - s) relu(x)``, whose lines follow; with ``s > 1`` the sides change places.
+    ReLU: the chord above; below, any line through 0 with a slope in [0, 1], by default 1 where the upper triangle is
+    the larger and else 0, which makes the smaller area (CROWN-Ada: Zhang et al., Efficient Neural Network Robustness
+    Certification with General Activation Functions, 2018, section 3.3); alpha-CROWN (Xu et al., Fast and Complete,
+    2021) optimises it. The others are ``s x + (1 - s) relu(x)``, whose lines follow; with ``s > 1`` the sides change
+    places.
     """
 
     def interval(self, node: Node, operands: Sequence[Interval]) -> Interval:
@@ -83,9 +84,9 @@ def _upper_line(low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
     """Above ``relu`` between ``low <= 0`` and ``high >= 0``.
 
     The slope is ``1 / (1 - low / high)``, rounded up and at most 1 (which is exact where ``low`` is 0, as 0 is where
-    ``high`` is 0). The intercept is what the line needs to reach 0 at ``low``, rounded up, and ``high`` at ``high``, which
-    only matters where the slope underflows. ``fmin`` and ``fmax`` pass over NaN: ``0 / 0`` becomes slope 1, and one
-    infinite bound leaves the other expression.
+    ``high`` is 0). The intercept is what the line needs to reach 0 at ``low``, rounded up, and ``high`` at ``high``,
+    which only matters where the slope underflows. ``fmin`` and ``fmax`` pass over NaN: ``0 / 0`` becomes slope 1, and
+    one infinite bound leaves the other expression.
     """
     eps = torch.finfo(low.dtype).eps
     short = 1 - 4 * eps

@@ -1,4 +1,5 @@
-"""S-shaped functions: increasing, convex left of 0 and concave right of it. Sigmoid, tanh, error function, arc tangent."""
+"""S-shaped functions: increasing, convex left of 0 and concave right of it. Sigmoid, tanh, error function, arc
+tangent."""
 
 from __future__ import annotations
 

@@ -1,9 +1,10 @@
 """Sine and cosine.
 
-For a slope ``s`` in [-1, 1] the local minima of ``sin x - s x`` are at ``2 pi k - acos s``, with values that rise or fall with
-``k``. So its minimum over an interval is at one of four points, and the intercept of a line below is known for every
-slope. The best slope maximises a concave function, the line's value in the middle, and is found by bisection: it has to
-rise where the minimum lies left of the middle. Above: ``sin x = -sin(-x)``. Cosine: ``cos x = sin(x + pi / 2)``.
+For a slope ``s`` in [-1, 1] the local minima of ``sin x - s x`` are at ``2 pi k - acos s``, with values that rise or
+fall with ``k``. So its minimum over an interval is at one of four points, and the intercept of a line below is known
+for every slope. The best slope maximises a concave function, the line's value in the middle, and is found by
+bisection: it has to rise where the minimum lies left of the middle. Above: ``sin x = -sin(-x)``. Cosine: ``cos x =
+sin(x + pi / 2)``.
 """
 
 from __future__ import annotations

@@ -4,9 +4,9 @@ The line of the smallest area between line and function over ``[l, u]`` is the o
 supports the convex envelope of the function there. On a stretch where the function is convex these are its tangents, as
 far as they do not cross the function at ``l`` or ``u``; where there are none, it is the chord from ``l`` to ``u``.
 
-Whatever the slope ``s``, the intercept is the minimum of ``f(x) - s x`` over ``[l, u]``, bounded from the function itself:
-where ``f`` is concave it lies at an end; where it is convex, any tangent lies below ``f`` and is smallest at an end. So
-a slope or a tangent point that is a little off costs tightness and never soundness.
+Whatever the slope ``s``, the intercept is the minimum of ``f(x) - s x`` over ``[l, u]``, bounded from the function
+itself: where ``f`` is concave it lies at an end; where it is convex, any tangent lies below ``f`` and is smallest at
+an end. So a slope or a tangent point that is a little off costs tightness and never soundness.
 """
 
 from __future__ import annotations
@@ -219,8 +219,8 @@ class _Box:
     def _slack(self, side: Side, largest: Tensor, steepest: Tensor) -> Tensor:
         """What rounding may have done to an intercept.
 
-        The function's and its derivative's own errors, the latter over the width of the interval, and three roundings of
-        the terms that make the intercept.
+        The function's and its derivative's own errors, the latter over the width of the interval, and three roundings
+        of the terms that make the intercept.
         """
         curve, info = self.curve, torch.finfo(self.lower.dtype)
         reach = torch.maximum(self.lower.abs(), self.upper.abs())

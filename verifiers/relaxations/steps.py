@@ -1,8 +1,8 @@
 """Step functions: sign, floor, ceil, round.
 
-A staircase ``floor(x + c)`` lies between ``x + c - 1`` and ``x + c`` and between its values at the ends. Its envelope has
-one more line on each side: below, through the foot of the last step and the upper end; above, through the top of the
-first step and the lower end. Sign has one step, at 0.
+A staircase ``floor(x + c)`` lies between ``x + c - 1`` and ``x + c`` and between its values at the ends. Its envelope
+has one more line on each side: below, through the foot of the last step and the upper end; above, through the top of
+the first step and the lower end. Sign has one step, at 0.
 """
 
 from __future__ import annotations

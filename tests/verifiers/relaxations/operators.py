@@ -1,4 +1,5 @@
-"""The table that the tests of the rules run over: operator, arguments, the function in many digits, points of interest."""
+"""The table that the tests of the rules run over: operator, arguments, the function in many digits, points of
+interest."""
 
 from __future__ import annotations
 
