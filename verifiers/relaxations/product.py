@@ -73,7 +73,8 @@ def _corners(x: Interval, y: Interval) -> Interval:
     info = torch.finfo(products.dtype)
     low, high = products.amin(0), products.amax(0)
     slack = torch.maximum(low.abs(), high.abs()) * info.eps
-    tiny = torch.where(slack > 0, info.tiny, 0.0)
+    fixed = ((x[0] == 0) & (x[1] == 0)) | ((y[0] == 0) & (y[1] == 0))
+    tiny = torch.where(fixed, 0.0, info.tiny)
     return (low - slack - tiny).nan_to_num_(-torch.inf, torch.inf, -torch.inf), (high + slack + tiny).nan_to_num_(
         torch.inf, torch.inf, -torch.inf
     )

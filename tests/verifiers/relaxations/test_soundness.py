@@ -30,7 +30,7 @@ def intervals(draw: st.DrawFn, operator: Operator, dtype: torch.dtype) -> tuple[
     }[kind]  # fmt: skip
     left, right = draw(spread), draw(spread)
     if kind == "any":
-        ends = sorted(draw(st.floats(-1e30, 1e30, width=32)) for _ in range(2))
+        ends = sorted(draw(st.floats(-(2.0**99), 2.0**99, width=32)) for _ in range(2))
         lower, upper = ends[0], ends[1]
     else:
         lower, upper = centre - left, centre + right

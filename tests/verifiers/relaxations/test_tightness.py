@@ -13,9 +13,9 @@ from verifiers.relaxations import RULES
 
 WIDTHS = (0.3, 1.0, 2.5, 6.0)
 CENTRES = (-3.1, -1.2, 0.1, 0.9, 2.7)
-ALLOWED = {"floor": 0.3, "ceil": 0.3, "round": 0.35, "softplus(3, 2)": 1e9}
-"""Relative excess of the area between line and function; steps leave out lines that are steep. Of a softplus with so
-low a threshold both branches are enclosed."""
+ALLOWED = {"floor": 0.3, "ceil": 0.3, "round": 0.35}
+"""Relative excess of the area between line and function; steps leave out lines that are steep. A softplus with a
+low threshold is left out of the test: both of its branches are enclosed where it jumps."""
 
 
 def hull_at(xs: np.ndarray, values: np.ndarray, x: float) -> float:
@@ -31,7 +31,7 @@ def hull_at(xs: np.ndarray, values: np.ndarray, x: float) -> float:
     return float(np.interp(x, *zip(*hull, strict=True)))
 
 
-@pytest.mark.parametrize("operator", OPERATORS, ids=str)
+@pytest.mark.parametrize("operator", [o for o in OPERATORS if str(o) != "softplus(3, 2)"], ids=str)
 def test_default_lines_have_nearly_the_smallest_area(operator: Operator) -> None:
     boxes = [(c - w / 2, c + w / 2) for c in CENTRES for w in WIDTHS]
     if operator.smallest == 0.0 or operator.op == "reciprocal" or operator.arguments.get("exponent", 0) < 0:
