@@ -45,7 +45,8 @@ def intervals(draw: st.DrawFn, operator: Operator, dtype: torch.dtype) -> tuple[
 
 def sample(operator: Operator, lower: float, upper: float, fractions: list[float]) -> list[mp.mpf]:
     low, high = mp.mpf(lower), mp.mpf(upper)
-    points = {low, high, (low + high) / 2, *(low + (high - low) * mp.mpf(f) for f in fractions)}
+    between = (low + (high - low) * mp.mpf(f) for f in (0.5, *fractions))
+    points = {low, high, *(min(max(x, low), high) for x in between)}
     points |= {mp.mpf(p) for p in operator.points if lower <= p <= upper}
     near = mp.mpf(10) ** -9
     points |= {x for p in operator.points for x in (p - near, p + near) if low <= x <= high}
