@@ -48,6 +48,24 @@ def clopper_pearson(successes: int, trials: int, level: float = LEVEL) -> Interv
     return Interval(low=low, high=high, level=level, method="clopper-pearson")
 
 
+def clopper_pearson_lower(successes: ArrayLike, trials: ArrayLike, alpha: float) -> NDArray[np.float64]:
+    """One-sided exact lower limits of many rates (Clopper and Pearson 1934): each is above its rate with probability
+    at most ``alpha``.
+
+    Args:
+        successes: any shape.
+        trials: likewise.
+        alpha: probability of error of each.
+
+    Raises:
+        ValueError: no trials, successes outside ``0..trials``, or an alpha that is no probability.
+    """
+    k, n = np.asarray(successes, dtype=np.float64), np.asarray(trials, dtype=np.float64)
+    if not (0 < alpha < 1 and bool(((n >= 1) & (k >= 0) & (k <= n)).all())):
+        raise ValueError("limits of rates need 0 <= successes <= trials, a trial each, and 0 < alpha < 1")
+    return np.asarray(np.where(k > 0, stats.beta.ppf(alpha, np.maximum(k, 1), n - k + 1), 0.0), dtype=np.float64)
+
+
 def newcombe_difference(
     successes: int, trials: int, other_successes: int, other_trials: int, level: float = LEVEL
 ) -> Interval:

@@ -14,6 +14,7 @@ from robust.statistics import (
     bootstrap_batched,
     chunks,
     clopper_pearson,
+    clopper_pearson_lower,
     holm,
     hull,
     mann_whitney_interval,
@@ -163,3 +164,14 @@ def test_permutation_p_values_by_hand() -> None:
     null = np.array([0.0, 1.0, 1.0, 2.0])
     assert permutation_p_value([3.0, 2.0, 1.0, 0.5, -1.0], null).tolist() == [0.2, 0.4, 0.8, 0.8, 1.0]
     assert float(permutation_p_value(1.0 + 1e-15, null)) == 0.8  # a tie up to rounding counts against us
+
+
+def test_one_sided_lower_limits() -> None:
+    """All of ``n``: ``p ** n = alpha``; none: 0; one: ``(1 - p) ** n = 1 - alpha``."""
+    found = clopper_pearson_lower([0, 1, 20], [20, 20, 20], 0.05)
+    assert found.tolist() == pytest.approx([0.0, 1 - 0.95 ** (1 / 20), 0.05 ** (1 / 20)])
+    two_sided = [clopper_pearson(k, 50, 0.9).low for k in range(51)]
+    assert clopper_pearson_lower(range(51), [50] * 51, 0.05).tolist() == pytest.approx(two_sided)
+    for wrong in ((2, 1, 0.1), (0, 0, 0.1), (1, 2, 0.0), (1, 2, 1.0)):
+        with pytest.raises(ValueError, match="limits"):
+            clopper_pearson_lower(*wrong)
