@@ -11,6 +11,9 @@ from robust.errors import UnsupportedOperatorError
 from robust.graph import BatchConstant, Kind, Node, Operand
 from robust.graph.operators import BILINEAR, MONOTONE_AFFINE
 
+MONOTONE = {"relu", "leaky_relu", "sigmoid", "tanh"}
+"""Nonlinear functions that map ends to ends."""
+
 
 @dataclass(frozen=True, eq=False)
 class Bounds:
@@ -33,10 +36,10 @@ def interval_step(node: Node, operands: Sequence[Bounds], batch: int) -> Bounds:
     Raises:
         UnsupportedOperatorError: no rule.
     """
-    if node.kind in (Kind.ELEMENTWISE, Kind.MAXIMUM) or node.op in MONOTONE_AFFINE:
+    if node.kind is Kind.MAXIMUM or node.op in MONOTONE | set(MONOTONE_AFFINE):
         lower = node.apply([bounds.lower for bounds in operands], batch)
         return Bounds(lower, node.apply([bounds.upper for bounds in operands], batch))
-    if node.op in BILINEAR:
+    if node.op in BILINEAR and node.kind is Kind.AFFINE:
         (bounds,) = operands
         middle = node.apply([(bounds.lower + bounds.upper) / 2], batch)
         half = node.apply([(bounds.upper - bounds.lower) / 2], batch, **_absolute_coefficients(node))

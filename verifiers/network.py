@@ -9,7 +9,9 @@ import torch
 from torch import Tensor
 
 from robust.graph import Graph, Kind
+from robust.graph.passes import absolute_as_relu
 from verifiers.adjoint import adjoint, offset
+from verifiers.relaxations import RELAXATIONS
 
 LARGEST_NORMED = 40_000
 
@@ -23,6 +25,10 @@ class Network:
     """
 
     graph: Graph
+
+    def __post_init__(self) -> None:
+        if "abs" not in RELAXATIONS:
+            object.__setattr__(self, "graph", absolute_as_relu(self.graph))
 
     def to(self, dtype: torch.dtype) -> Network:
         """The same in another arithmetic; made once."""

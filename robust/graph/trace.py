@@ -16,6 +16,8 @@ from torch import Tensor, nn
 from robust.errors import ControlFlowError, GraphError, RobustError, UnsupportedOperatorError
 from robust.graph.graph import Argument, BatchConstant, BatchSize, Graph, Node, Operand
 from robust.graph.operators import Kind
+from robust.graph.passes import simplified
+from robust.graph.passes.editing import without_dead_nodes
 from robust.graph.recorder import Recorder, Step, evaluating, recording, watching_places
 from robust.graph.windows import windows_of
 from robust.properties.input_sets import Box
@@ -61,7 +63,7 @@ def trace(module: nn.Module, input_shape: Sequence[int], *, device: torch.device
                 hint="look for branches on values or on the batch size",
             )
         nodes = tuple(_node(index, *pair, few) for index, pair in enumerate(zip(few, more, strict=True)))
-        graph = _without_dead_nodes(Graph(nodes, output, shape, dtype, device))
+        graph = simplified(without_dead_nodes(Graph(nodes, output, shape, dtype, device)))
         largest = _check(module, graph, samples(MORE), samples(1))
         _check_batches(module, graph, samples(max(BATCHES)), largest)
     return graph
@@ -117,7 +119,7 @@ def _node(index: int, few: Step, more: Step, steps: list[Step]) -> Node:
         source = steps[sources[0]].shape
         if source[0] != FEW:
             raise _mixes(few.place, few.op, f"an operand of shape {source} for a batch of {FEW}")
-        windows = windows_of(few.op, arguments, source[1:], few.place)
+        windows = windows_of(few.op, arguments, source[1:], few.place).to(device)
     return Node(
         index, few.op, few.kind, few.target, arguments, tuple(sources), factor, few.shape[1:], few.place, windows
     )
@@ -181,31 +183,6 @@ def _depends(step: Step, got: str) -> ControlFlowError:
         got=got,
         hint="look for a detour over numpy or Python numbers, for randomness, and for in-place writes into buffers",
     )
-
-
-def _without_dead_nodes(graph: Graph) -> Graph:
-    alive = {0, graph.output}
-    for node in reversed(graph.nodes):
-        if node.index in alive:
-            alive.update(node.inputs)
-    places = {old: new for new, old in enumerate(sorted(alive))}
-    nodes = tuple(
-        Node(
-            places[node.index],
-            node.op,
-            node.kind,
-            node.target,
-            node.arguments,
-            tuple(places[i] for i in node.inputs),
-            node.factor,
-            node.rest,
-            node.place,
-            node.windows if node.windows is None else node.windows.to(graph.device),
-        )
-        for node in graph.nodes
-        if node.index in alive
-    )
-    return Graph(nodes, places[graph.output], graph.input_shape, graph.dtype, graph.device)
 
 
 def _check(module: nn.Module, graph: Graph, x: Tensor, other: Tensor) -> float:
