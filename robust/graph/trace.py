@@ -7,7 +7,8 @@ model does not do the same for every input. The finished graph is then run besid
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -54,18 +55,59 @@ def trace(module: nn.Module, input_shape: Sequence[int], *, device: torch.device
         return _samples(count, shape, box, dtype, generator).to(device)
 
     with evaluating(module), torch.no_grad():
-        few, output = _record(module, samples(FEW))
-        more, other = _record(module, samples(MORE))
-        if [step.op for step in few] != [step.op for step in more] or output != other:
-            raise ControlFlowError(
-                "the model did different operations on two batches",
-                wanted="the same operations for every input",
-                hint="look for branches on values or on the batch size",
-            )
-        nodes = tuple(_node(index, *pair, few) for index, pair in enumerate(zip(few, more, strict=True)))
-        graph = simplified(without_dead_nodes(Graph(nodes, output, shape, dtype, device)))
-        largest = _check(module, graph, samples(MORE), samples(1))
-        _check_batches(module, graph, samples(max(BATCHES)), largest)
+        try:
+            return _traced(module, module, samples, shape, device)
+        except _BatchMovedError as error:
+            return _sample_by_sample(module, samples, shape, device, error)
+
+
+class _BatchMovedError(UnsupportedOperatorError):
+    """The batch axis leaves its place; read one sample at a time, the model may still be followed."""
+
+
+Samples = Callable[[int], Tensor]
+
+
+def _sample_by_sample(
+    module: nn.Module, samples: Samples, shape: tuple[int, ...], device: torch.device, first: _BatchMovedError
+) -> Graph:
+    """Trace the model as it answers batches of one, mapped over the samples: so the batch axis stays in front.
+
+    The graph is compared with the model on whole batches all the same, so a model that mixes samples is refused.
+    """
+
+    def mapped(x: Tensor) -> Tensor:
+        result: Tensor = torch.vmap(lambda one: module(one[None])[0])(x)
+        return result
+
+    try:
+        return _traced(module, mapped, samples, shape, device)
+    except _BatchMovedError:
+        raise first from None
+    except ControlFlowError as error:
+        raise first from error
+    except UnsupportedOperatorError:
+        raise
+    except GraphError as error:
+        raise first from error
+
+
+def _traced(
+    module: nn.Module, call: Callable[[Tensor], Tensor], samples: Samples, shape: tuple[int, ...], device: torch.device
+) -> Graph:
+    dtype = next((p.dtype for p in module.parameters() if p.is_floating_point()), torch.float32)
+    few, output = _record(module, call, samples(FEW))
+    more, other = _record(module, call, samples(MORE))
+    if [step.op for step in few] != [step.op for step in more] or output != other:
+        raise ControlFlowError(
+            "the model did different operations on two batches",
+            wanted="the same operations for every input",
+            hint="look for branches on values or on the batch size",
+        )
+    nodes = tuple(_node(index, *pair, few, device) for index, pair in enumerate(zip(few, more, strict=True)))
+    graph = simplified(without_dead_nodes(Graph(nodes, output, shape, dtype, device)))
+    largest = _check(module, graph, samples(MORE), samples(1))
+    _check_batches(module, graph, samples(max(BATCHES)), largest)
     return graph
 
 
@@ -81,11 +123,11 @@ def _samples(
     return torch.minimum(lower + share * (upper - lower), upper)
 
 
-def _record(module: nn.Module, x: Tensor) -> tuple[list[Step], int]:
+def _record(module: nn.Module, call: Callable[[Tensor], Tensor], x: Tensor) -> tuple[list[Step], int]:
     recorder = Recorder(x)
     try:
         with watching_places(module, recorder.places), recording(recorder):
-            result = module(x)
+            result = call(x)
     except RobustError:
         raise
     except (RuntimeError, ValueError, TypeError, IndexError, NotImplementedError) as error:
@@ -106,7 +148,7 @@ def _record(module: nn.Module, x: Tensor) -> tuple[list[Step], int]:
     return recorder.steps, step
 
 
-def _node(index: int, few: Step, more: Step, steps: list[Step]) -> Node:
+def _node(index: int, few: Step, more: Step, steps: list[Step], device: torch.device) -> Node:
     factor, remainder = divmod(few.shape[0], FEW) if few.shape else (0, 0)
     symbolic = factor >= 1 and remainder == 0 and few.shape[1:] == more.shape[1:] and more.shape[0] == factor * MORE
     if not symbolic:
@@ -117,16 +159,21 @@ def _node(index: int, few: Step, more: Step, steps: list[Step]) -> Node:
     windows = None
     if few.kind is Kind.MAXIMUM:
         source = steps[sources[0]].shape
-        if source[0] != FEW:
-            raise _mixes(few.place, few.op, f"an operand of shape {source} for a batch of {FEW}")
-        windows = windows_of(few.op, arguments, source[1:], few.place).to(device)
+        windows = _windows(few, arguments, source[0] // FEW, source[1:]).to(device)
     return Node(
         index, few.op, few.kind, few.target, arguments, tuple(sources), factor, few.shape[1:], few.place, windows
     )
 
 
-def _mixes(place: str, op: str, got: str) -> UnsupportedOperatorError:
-    return UnsupportedOperatorError(
+def _windows(step: Step, arguments: dict[str, Argument], factor: int, shape: tuple[int, ...]) -> Tensor:
+    """Windows in one sample, which is ``factor`` blocks of one shape."""
+    one = windows_of(step.op, arguments, shape, step.place)
+    starts = torch.arange(factor)[:, None, None] * math.prod(shape)
+    return torch.where(one >= 0, one + starts, -1).reshape(-1, one.shape[1])
+
+
+def _mixes(place: str, op: str, got: str) -> _BatchMovedError:
+    return _BatchMovedError(
         f"operator {op} moves or mixes the batch axis, at {place}",
         wanted="a model that works sample by sample, with the batch axis first",
         got=got,
