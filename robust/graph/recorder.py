@@ -35,6 +35,8 @@ from robust.graph.rewrites.functions import FUNCTIONS
 from robust.graph.rewrites.hints import hint
 
 aten = torch.ops.aten
+_OVERLOADS = {"transpose": "int"}
+"""In-place operators whose overload has another name than that of the operator that makes a new tensor."""
 SECOND_OUTPUT = -1
 """Stands for the step of indices, comparisons and the like: known to depend on the input, and not followed."""
 
@@ -187,7 +189,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return result
         if packet.endswith("_") and not packet.endswith("__") and func._schema.is_mutable:
             return self._in_place(func, packet[:-1], args, keywords)
-        if func._schema.is_mutable:
+        if func._schema.is_mutable and packet != "rrelu_with_noise":
             raise UnsupportedOperatorError(
                 f"operator {packet} writes into a tensor that it is handed, at {self.place}",
                 got=str(func),
@@ -200,7 +202,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if packet == "copy":
             result = self._operator(aten.expand.default, "expand", (args[1], list(destination.shape)), {})
         else:
-            functional = getattr(getattr(aten, packet), func._overloadname)
+            functional = getattr(getattr(aten, packet), _OVERLOADS.get(packet, func._overloadname))
             result = self._operator(functional, packet, args, keywords)
         if result.shape != destination.shape or packet in ("transpose", "t", "permute"):
             func(*args, **keywords)
@@ -275,6 +277,14 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return self._product(args)
         kind = kind_of(op, varying)
         if kind is None:
+            token = VARYING.set(lambda tensor: self.step_of(tensor) is not None)
+            try:
+                with self:
+                    parts = func.decompose(*args, **keywords)
+            finally:
+                VARYING.reset(token)
+            if parts is not NotImplemented:
+                return parts
             raise self._refused(op, f"{func} in {self.place} with {', '.join(sorted(varying))} dependent on the input")
         result = func(*args, **keywords)
         outputs = list(result) if isinstance(result, tuple | list) else [result]
@@ -319,10 +329,8 @@ class Escapes(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Called by torch for every function of tensors."""
         name = getattr(func, "__name__", "")
-        if name in FUNCTIONS and any(
-            isinstance(leaf, Tensor) and self.recorder.step_of(leaf) is not None for leaf in tree_leaves((args, kwargs))
-        ):
-            return self._taken_over(name, func, args, kwargs or {})
+        if func in FUNCTIONS:
+            return self._taken_over(func, args, kwargs or {})
         if name in self.NAMES and args and isinstance(args[0], Tensor) and self.recorder.step_of(args[0]) is not None:
             error = ControlFlowError(
                 f"a value that depends on the input leaves torch ({name}), at {self.recorder.place}",
@@ -334,11 +342,10 @@ class Escapes(TorchFunctionMode):
             self.recorder.note(name, error)
         return func(*args, **(kwargs or {}))
 
-
-    def _taken_over(self, name: str, func: Any, args: Any, keywords: dict[str, Any]) -> Any:
+    def _taken_over(self, func: Any, args: Any, keywords: dict[str, Any]) -> Any:
         token = VARYING.set(lambda tensor: self.recorder.step_of(tensor) is not None)
         try:
-            result = FUNCTIONS[name](*args, **keywords)
+            result = FUNCTIONS[func](*args, **keywords)
         finally:
             VARYING.reset(token)
         return func(*args, **keywords) if result is NotImplemented else result
@@ -362,6 +369,8 @@ def _memory_of(tensor: Tensor) -> int:
 
 
 def _is_idle_dropout(packet: str, args: tuple[Any, ...], keywords: dict[str, Any]) -> bool:
+    if packet == "rrelu_with_noise":
+        return not (args[4] if len(args) > 4 else keywords.get("training", False))
     return packet == "native_dropout" and not (args[2] if len(args) > 2 else keywords.get("train", True))
 
 

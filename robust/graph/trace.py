@@ -7,8 +7,9 @@ model does not do the same for every input. The finished graph is then run besid
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -18,7 +19,6 @@ from robust.errors import ControlFlowError, GraphError, RobustError, Unsupported
 from robust.graph.graph import Argument, BatchConstant, BatchSize, Graph, Node, Operand
 from robust.graph.operators import Kind
 from robust.graph.passes import simplified
-from robust.graph.passes.editing import without_dead_nodes
 from robust.graph.recorder import Recorder, Step, evaluating, recording, watching_places
 from robust.graph.windows import windows_of
 from robust.properties.input_sets import Box
@@ -83,7 +83,7 @@ def _sample_by_sample(
     try:
         return _traced(module, mapped, samples, shape, device)
     except _BatchMovedError:
-        raise first from None
+        raise
     except ControlFlowError as error:
         raise first from error
     except UnsupportedOperatorError:
@@ -104,8 +104,9 @@ def _traced(
             wanted="the same operations for every input",
             hint="look for branches on values or on the batch size",
         )
+    few, more = _needed(few, output), _needed(more, output)
     nodes = tuple(_node(index, *pair, few, device) for index, pair in enumerate(zip(few, more, strict=True)))
-    graph = simplified(without_dead_nodes(Graph(nodes, output, shape, dtype, device)))
+    graph = simplified(Graph(nodes, len(nodes) - 1, shape, dtype, device))
     largest = _check(module, graph, samples(MORE), samples(1))
     _check_batches(module, graph, samples(max(BATCHES)), largest)
     return graph
@@ -146,6 +147,28 @@ def _record(module: nn.Module, call: Callable[[Tensor], Tensor], x: Tensor) -> t
             hint="look for a detour over numpy, or a constant output",
         )
     return recorder.steps, step
+
+
+def _needed(steps: list[Step], output: int) -> list[Step]:
+    """The steps that the output depends on, counted anew; the output is the last."""
+    alive, reads = {0, output}, {index: list[int]() for index in range(len(steps))}
+    for index in range(output, 0, -1):
+        if index in alive:
+            _operands(list(steps[index].arguments.values()), reads[index])
+            alive.update(reads[index])
+    places = {old: new for new, old in enumerate(sorted(alive))}
+    return [
+        dataclasses.replace(
+            steps[index], arguments={name: _moved(value, places) for name, value in steps[index].arguments.items()}
+        )
+        for index in places
+    ]
+
+
+def _moved(value: Argument, places: Mapping[int, int]) -> Argument:
+    if isinstance(value, Operand):
+        return Operand(places[value.position])
+    return [_moved(item, places) for item in value] if isinstance(value, list) else value
 
 
 def _node(index: int, few: Step, more: Step, steps: list[Step], device: torch.device) -> Node:

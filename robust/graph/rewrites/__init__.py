@@ -28,7 +28,9 @@ REWRITES: Rewrites = {
 RENAMED: Mapping[str, str] = {"view": "reshape", "_unsafe_view": "reshape", "view_copy": "reshape"}
 """Operators that become another one with the same arguments, because it does not care how memory lies."""
 
-IDENTITIES = frozenset({"detach", "alias", "clone", "lift_fresh", "contiguous", "dropout", "native_dropout", "positive"})
+IDENTITIES = frozenset(
+    {"detach", "alias", "clone", "lift_fresh", "contiguous", "dropout", "native_dropout", "positive"}
+)
 """Operators that give back their first argument's value."""
 
 SHAPE_ONLY = frozenset(

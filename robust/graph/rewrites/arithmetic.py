@@ -37,7 +37,11 @@ def _mul(a: Any, b: Any) -> Any:
 def _div(a: Tensor, b: Any, *, rounding_mode: str | None = None) -> Any:
     """A quotient by a constant multiplies by its reciprocal in double precision; by a varying tensor, by a node."""
     divisor = b if isinstance(b, Tensor) else scalar(b, a)
-    quotient = aten.mul.Tensor(a, aten.reciprocal.default(divisor.double()).to(a.dtype))
+    if varies(divisor):
+        inverse = aten.reciprocal.default(divisor)
+    else:
+        inverse = aten.reciprocal.default(divisor.double()).to(a.dtype)
+    quotient = aten.mul.Tensor(a if isinstance(a, Tensor) else scalar(a, divisor), inverse)
     if rounding_mode is None:
         return quotient
     return aten.floor.default(quotient) if rounding_mode == "floor" else NotImplemented

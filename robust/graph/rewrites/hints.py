@@ -12,7 +12,9 @@ _JUMP = "a jump has no bounds; use a clamp or a sigmoid in its place"
 _TRIGONOMETRY = "use atan, sin, cos or a polynomial in its place"
 
 HINTS: Mapping[str, str] = {
-    **dict.fromkeys(("topk", "sort", "argsort", "kthvalue", "median", "mode", "nanmedian", "cummax", "cummin"), _SORTING),
+    **dict.fromkeys(
+        ("topk", "sort", "argsort", "kthvalue", "median", "mode", "nanmedian", "cummax", "cummin"), _SORTING
+    ),
     **dict.fromkeys(("argmax", "argmin", "multinomial", "bucketize", "searchsorted"), _SORTING),
     **dict.fromkeys(("scatter", "scatter_add", "scatter_reduce", "index_put", "index_add", "index_copy"), _SCATTER),
     **dict.fromkeys(("masked_scatter", "as_strided", "put"), _SCATTER),

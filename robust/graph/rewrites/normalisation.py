@@ -112,8 +112,6 @@ def _norm(a: Tensor, order: Any = 2, axes: Any = None, keepdim: bool = False, *,
     return total if order == 1 else aten.pow.Tensor_Scalar(total, 1 / order)
 
 
-
-
 REWRITES: Rewrites = {
     "native_batch_norm": _batch_norm,
     "_native_batch_norm_legit_no_training": _batch_norm,

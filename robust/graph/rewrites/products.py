@@ -40,7 +40,14 @@ def _baddbmm(bias: Tensor, a: Tensor, b: Tensor, *, beta: Number = 1, alpha: Num
 
 
 def _trilinear(
-    a: Tensor, b: Tensor, c: Tensor, at_a: list[int], at_b: list[int], at_c: list[int], summed: list[int], unroll: int = 1
+    a: Tensor,
+    b: Tensor,
+    c: Tensor,
+    at_a: list[int],
+    at_b: list[int],
+    at_c: list[int],
+    summed: list[int],
+    unroll: int = 1,
 ) -> Any:
     """``nn.Bilinear``: axes of length one are put in, the three are multiplied, and axes are summed."""
     for axes, place in ((at_a, 0), (at_b, 1), (at_c, 2)):
