@@ -253,7 +253,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         a, b = args
         if self.step_of(a) == self.step_of(b):
             return self._record(aten.pow.Tensor_Scalar, (a, 2), {})
-        shape = torch.broadcast_shapes(a.shape, b.shape)
+        shape = torch.broadcast_shapes(a.shape, b.shape)  # type: ignore[no-untyped-call]
         with self:
             a, b = (x if x.shape == shape else aten.expand.default(x, list(shape)) for x in (a, b))
         return self._record(aten.mul.Tensor, (a, b), {})

@@ -55,7 +55,7 @@ class Editor:
 
 
 def constant_operand(node: Node, op: str) -> Tensor | None:
-    """The constant of ``add`` or ``mul`` of one varying operand, as ``[..., no batch axis or 1 in front]``; else None."""
+    """The constant of ``add`` or ``mul`` of one varying operand, else None; of a batch axis it has at most length 1."""
     if node.op != op or len(node.inputs) != 1 or node.arguments.get("alpha", 1) != 1:
         return None
     constant = next((v for v in (node.arguments["self"], node.arguments["other"]) if not isinstance(v, Operand)), None)
@@ -71,7 +71,7 @@ def with_constant(node: Node, constant: Tensor) -> Node:
 
 
 def per_sample(constant: Tensor, node: Node) -> Tensor | None:
-    """A constant spread over one sample of a node, without the batch axis; None where that is not one row per sample."""
+    """A constant spread over one sample of a node; None where it is not one row for every sample."""
     rank = len(node.rest)
     if node.factor != 1 or constant.ndim > rank + 1 or (constant.ndim == rank + 1 and constant.shape[0] != 1):
         return None

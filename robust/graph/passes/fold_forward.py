@@ -66,10 +66,7 @@ def _before(editor: Editor, layer: Node) -> tuple[Node, Node] | None:
 def _merged(layer: Node, op: str, value: Tensor, weight: Tensor, bias: Tensor | None) -> dict[str, Tensor] | None:
     """New weight or bias; None where the constant ``[*operand's shape]`` cannot be said in them."""
     linear = layer.op == "linear"
-    if linear:
-        row = value.reshape(-1, value.shape[-1])
-    else:
-        row = value.reshape(value.shape[0], -1).T
+    row = value.reshape(-1, value.shape[-1]) if linear else value.reshape(value.shape[0], -1).T
     if not bool((row == row[:1]).all()) or (not linear and layer.arguments["transposed"]):
         return None
     row = row[0]

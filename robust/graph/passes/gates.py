@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import torch
 
@@ -16,7 +17,7 @@ aten = torch.ops.aten
 
 
 def fuse_gates(graph: Graph) -> Graph:
-    """``x sigmoid(x)`` becomes ``silu``, ``x tanh(softplus(x))`` ``mish``, ``x (1 + erf(x / sqrt 2))`` twice ``gelu``."""
+    """``x sigmoid(x)`` is ``silu``, ``x tanh(softplus(x))`` is ``mish``, ``x (1 + erf(x / sqrt 2))`` twice ``gelu``."""
     editor = Editor(graph)
     for node in graph.nodes:
         found = _gate(editor, node) if node.kind is Kind.PRODUCT else None
@@ -41,7 +42,7 @@ def fuse_gates(graph: Graph) -> Graph:
     return editor.finish()
 
 
-def _gate(editor: Editor, node: Node) -> tuple[int, object, dict[str, object], float] | None:
+def _gate(editor: Editor, node: Node) -> tuple[int, Any, dict[str, object], float] | None:
     for operand, gate in (node.inputs, node.inputs[::-1]):
         found = _activation(editor, operand, editor.graph.nodes[gate])
         if found is not None:
@@ -55,7 +56,7 @@ def _gate(editor: Editor, node: Node) -> tuple[int, object, dict[str, object], f
     return None
 
 
-def _activation(editor: Editor, operand: int, gate: Node) -> tuple[object, dict[str, object], float] | None:
+def _activation(editor: Editor, operand: int, gate: Node) -> tuple[Any, dict[str, object], float] | None:
     if gate.op == "sigmoid" and gate.inputs == (operand,):
         return aten.silu.default, {}, 1.0
     if gate.op == "tanh":

@@ -74,14 +74,17 @@ def _neg(a: Tensor) -> Any:
 
 
 def maximum(a: Tensor, b: Tensor) -> Any:
+    """``b + relu(a - b)``."""
     return aten.add.Tensor(b, aten.relu.default(aten.sub.Tensor(a, b)))
 
 
 def minimum(a: Tensor, b: Tensor) -> Any:
+    """``a - relu(a - b)``."""
     return aten.sub.Tensor(a, aten.relu.default(aten.sub.Tensor(a, b)))
 
 
 def clamp(a: Tensor, low: Any = None, high: Any = None) -> Tensor:
+    """Between two numbers, or constants, where they are given."""
     result = a
     if low is not None:
         result = maximum(result, low if isinstance(low, Tensor) else scalar(low, a))

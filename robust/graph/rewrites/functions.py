@@ -99,10 +99,10 @@ def _heads(
     ):
         return NotImplemented
     width, batch = query.shape[2], query.shape[1]
-    weights = (q_proj_weight, k_proj_weight, v_proj_weight)
+    weights: Any = (q_proj_weight, k_proj_weight, v_proj_weight)
     if not use_separate_proj_weight and in_proj_weight is not None:
-        weights = in_proj_weight.split(width)
-    biases = (None, None, None) if in_proj_bias is None else in_proj_bias.split(width)
+        weights = torch.split(in_proj_weight, width)
+    biases = (None, None, None) if in_proj_bias is None else torch.split(in_proj_bias, width)
     parts = []
     for x, weight, bias in zip((query, key, value), weights, biases, strict=True):
         moved = F.linear(x.transpose(0, 1), weight, bias)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-Weights = Sequence[Tensor | None]
+Weights = Sequence[Any]
 """Input weights, state weights, and their biases, in torch's order and layout."""
 Cell = Callable[[Tensor, tuple[Tensor, ...], Weights], tuple[Tensor, ...]]
 """From the input of a step, the states and the weights to the new states, the first of which is the output."""
