@@ -47,13 +47,7 @@ def trace(module: nn.Module, input_shape: Sequence[int], *, device: torch.device
         ControlFlowError: what the module does depends on the values of its input.
         GraphError: it mixes samples of a batch, or does not run at all.
     """
-    shape = tuple(input_shape)
-    dtype = next((p.dtype for p in module.parameters() if p.is_floating_point()), torch.float32)
-    generator = torch.Generator().manual_seed(20150302)
-
-    def samples(count: int) -> Tensor:
-        return _samples(count, shape, box, dtype, generator).to(device)
-
+    shape, samples = tuple(input_shape), samples_of(module, input_shape, device, box)
     with evaluating(module), torch.no_grad():
         try:
             return _traced(module, module, samples, shape, device)
@@ -110,6 +104,13 @@ def _traced(
     largest = _check(module, graph, samples(MORE), samples(1))
     _check_batches(module, graph, samples(max(BATCHES)), largest)
     return graph
+
+
+def samples_of(module: nn.Module, input_shape: Sequence[int], device: torch.device, box: Box | None) -> Samples:
+    """Draws so many inputs to try a module on, from a generator of its own: always the same ones."""
+    dtype = next((p.dtype for p in module.parameters() if p.is_floating_point()), torch.float32)
+    generator = torch.Generator().manual_seed(20150302)
+    return lambda count: _samples(count, tuple(input_shape), box, dtype, generator).to(device)
 
 
 def _samples(
