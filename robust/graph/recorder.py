@@ -33,6 +33,7 @@ from robust.graph.rewrites import (
 )
 from robust.graph.rewrites.functions import FUNCTIONS
 from robust.graph.rewrites.hints import hint
+from robust.graph.rewrites.replacement import broadcast
 
 aten = torch.ops.aten
 _OVERLOADS = {"transpose": "int"}
@@ -253,7 +254,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         a, b = args
         if self.step_of(a) == self.step_of(b):
             return self._record(aten.pow.Tensor_Scalar, (a, 2), {})
-        shape = torch.broadcast_shapes(a.shape, b.shape)  # type: ignore[no-untyped-call]
+        shape = broadcast(a, b)
         with self:
             a, b = (x if x.shape == shape else aten.expand.default(x, list(shape)) for x in (a, b))
         return self._record(aten.mul.Tensor, (a, b), {})

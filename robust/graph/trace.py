@@ -273,7 +273,8 @@ def _check_batches(module: nn.Module, graph: Graph, x: Tensor, largest: float) -
     wanted = graph.forward(x)
     for size in BATCHES:
         _check_answer(wanted[:size], module(x[:size]), largest)
-        _check_answer(wanted[:size], graph.forward(x[:size]), largest)
+        if size < len(x):
+            _check_answer(wanted[:size], graph.forward(x[:size]), largest)
 
 
 def _check_answer(found: Tensor, wanted: Tensor, largest: float) -> None:

@@ -33,12 +33,13 @@ class Editor:
 
     def emit(self, node: Node) -> int:
         """Append a node whose inputs are new indices; its new index."""
-        self.nodes.append(replace(node, index=len(self.nodes)))
+        self.nodes.append(node if node.index == len(self.nodes) else replace(node, index=len(self.nodes)))
         return len(self.nodes) - 1
 
     def keep(self, node: Node) -> None:
         """Take an old node over as it is."""
-        self.at[node.index] = self.emit(replace(node, inputs=tuple(self.at[i] for i in node.inputs)))
+        inputs = tuple(self.at[i] for i in node.inputs)
+        self.at[node.index] = self.emit(node if inputs == node.inputs else replace(node, inputs=inputs))
 
     def source(self, node: Node) -> Node:
         """The old node that an old node with one operand reads."""
@@ -85,6 +86,8 @@ def without_dead_nodes(graph: Graph) -> Graph:
     for node in reversed(graph.nodes):
         if node.index in alive:
             alive.update(node.inputs)
+    if len(alive) == len(graph.nodes):
+        return graph
     places = {old: new for new, old in enumerate(sorted(alive))}
     nodes = tuple(
         replace(node, index=places[node.index], inputs=tuple(places[i] for i in node.inputs))

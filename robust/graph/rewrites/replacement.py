@@ -7,6 +7,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -41,3 +42,8 @@ VARYING: ContextVar[Callable[[Tensor], bool]] = ContextVar("VARYING", default=la
 def varies(tensor: Tensor) -> bool:
     """Whether a tensor depends on the input of the model that is being recorded."""
     return VARYING.get()(tensor)
+
+
+def broadcast(*tensors: Tensor) -> tuple[int, ...]:
+    """The shape that tensors spread to together. (torch's own function of it imports half a second of symbols.)"""
+    return np.broadcast_shapes(*(tuple(tensor.shape) for tensor in tensors))

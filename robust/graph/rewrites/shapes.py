@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from robust.graph.rewrites.replacement import Rewrites, aten
+from robust.graph.rewrites.replacement import Rewrites, aten, broadcast
 
 
 def _squeeze_all(a: Tensor, axes: Any = None) -> Any:
@@ -32,7 +32,7 @@ def _unbind(a: Tensor, axis: int = 0) -> list[Tensor]:
 
 def _where(condition: Tensor, a: Tensor, b: Tensor) -> Any:
     """A constant mask: either side with zeros where the other is chosen, and their sum."""
-    shape = list(torch.broadcast_shapes(condition.shape, a.shape, b.shape))  # type: ignore[no-untyped-call]
+    shape = list(broadcast(condition, a, b))
     left = aten.masked_fill.Scalar(aten.expand.default(a, shape), aten.logical_not.default(condition), 0.0)
     return aten.add.Tensor(left, aten.masked_fill.Scalar(aten.expand.default(b, shape), condition, 0.0))
 
