@@ -11,7 +11,7 @@ from robust.graph.passes.gates import fuse_gates
 from robust.graph.passes.identities import drop_identities
 from robust.graph.passes.reshapes import merge_reshapes
 
-PASSES = (merge_reshapes, drop_identities, merge_constants, fuse_gates, fold_backward, fold_forward)
+PASSES = (merge_reshapes, fuse_gates, merge_constants, drop_identities, fold_backward, fold_forward)
 """In the order that ``simplified`` runs them."""
 
 
