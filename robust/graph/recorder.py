@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 from torch.utils._pytree import tree_leaves
 
 from robust.errors import ControlFlowError, RobustError, UnsupportedOperatorError
@@ -33,7 +33,9 @@ from robust.graph.rewrites import (
 )
 from robust.graph.rewrites.functions import FUNCTIONS
 from robust.graph.rewrites.hints import hint
+from robust.graph.rewrites.masks import ASKED_BY, KEPT_BY, unmasked
 from robust.graph.rewrites.replacement import broadcast
+from robust.graph.rewrites.softmax import masked_softmax
 
 aten = torch.ops.aten
 _OVERLOADS = {"transpose": "int"}
@@ -96,6 +98,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     places: list[str] = field(default_factory=list)
     _seen: dict[int, _Seen] = field(default_factory=dict)
     _memory: set[int] = field(default_factory=set)
+    _masks: dict[int, Tensor] = field(default_factory=dict)
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -177,6 +180,13 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         known = {self.step_of(tensor) for tensor in tensors} - {None}
         if not known or packet in SHAPE_ONLY:
             return func(*args, **keywords)
+        masks = [self._masks[id(tensor)] for tensor in tensors if id(tensor) in self._masks]
+        if masks and packet not in ASKED_BY | KEPT_BY:
+            raise UnsupportedOperatorError(
+                f"scores masked with minus infinity are used by {packet}, at {self.place}",
+                wanted="softmax right after the mask",
+                hint="put the mask last before the softmax, or let it be finite, such as -1e4",
+            )
         if packet in INPUT_DEPENDENT:
             raise ControlFlowError(
                 f"a value that depends on the input decides what the model does next ({packet}), at {self.place}",
@@ -209,10 +219,38 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             func(*args, **keywords)
         else:
             destination.copy_(result)
+        if id(result) in self._masks:
+            self._masks[id(destination)] = self._masks[id(result)]
         self._remember(destination, self._seen[id(result)].step, written=True)
         return destination
 
     def _operator(self, func: Any, packet: str, args: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
+        may_mask = packet in ("where", "masked_fill") or (packet == "add" and keywords.get("alpha", 1) == 1)
+        masked = unmasked(packet, args, self._is_constant) if may_mask else None
+        if masked is not None:
+            func, args, keep = masked
+            result = self._operator(func, packet, args, keywords)
+            self._masks[id(result)] = keep
+            return result
+        if packet in KEPT_BY | ASKED_BY and id(args[0]) in self._masks:
+            return self._with_mask(func, packet, args, keywords, self._masks[id(args[0])])
+        return self._unmasked(func, packet, args, keywords)
+
+    def _is_constant(self, value: Any) -> bool:
+        return isinstance(value, Tensor) and self.step_of(value) is None
+
+    def _with_mask(self, func: Any, packet: str, args: Any, keywords: dict[str, Any], keep: Tensor) -> Any:
+        if packet in ASKED_BY:
+            with _disable_current_modes():
+                bare = args[0].detach()
+            self._remember(bare, self._seen[id(args[0])].step)
+            return self._rewritten(lambda axis, *_: masked_softmax(bare, axis, keep), packet, args[1:], keywords)
+        result = self._unmasked(func, packet, args, keywords)
+        with _disable_current_modes():
+            self._masks[id(result)] = keep if packet in IDENTITIES else keep.expand(args[0].shape).reshape(result.shape)
+        return result
+
+    def _unmasked(self, func: Any, packet: str, args: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
         if packet in IDENTITIES or (packet == "_to_copy" and self._keeps_values(args[0], keywords)):
             result = args[0].detach() if packet == "_to_copy" else args[0].clone()
             self._remember(result, self._seen[id(args[0])].step)

@@ -306,6 +306,19 @@ BEYOND_RELU: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "softmax over channels": _image(lambda: nn.Softmax2d(), lambda: nn.LogSoftmax(2)),
     "softmax of many": _function(lambda x: torch.cat([x.softmax(1), x.log_softmax(1)], 1) * 40, 40),
     "softmax of very many": _function(lambda x: torch.cat([x.softmax(1), x.log_softmax(1)], 1) * 300, 300),
+    "masked": _function(
+        lambda x: torch.cat(
+            [
+                x.masked_fill(torch.tensor([True, False, False, False]), -torch.inf).softmax(-1),
+                (x * 2).masked_fill_(torch.tensor([False, False, True, False]), -torch.inf).softmax(-1),
+                (x + torch.full((3, 4), -torch.inf).triu(1)).view(-1, 12).view(-1, 3, 4).softmax(-1),
+                torch.where(torch.arange(3)[:, None] < 2, x, torch.finfo(torch.float32).min).softmax(1),
+            ],
+            1,
+        ),
+        3,
+        4,
+    ),
     "log-sum-exp": _function(
         lambda x: torch.cat([x.logsumexp(1), x[:, :, :2].logsumexp((2,)), x.logsumexp((1, 2))[:, None]], 1), 3, 4
     ),

@@ -9,6 +9,7 @@ import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
+from robust.graph import trace
 from robust.graph.onnx_module import OnnxModule
 from tests.graph.onnx_files import graph, runtime, write
 from tests.graph.test_onnx_operators import F0, IMAGE, Case, arr, build, i64, sample
@@ -131,3 +132,39 @@ def test_shapes_constants_of_shape_and_choices(opset: int, attributes: dict, tmp
     model = graph([node for node in nodes if node is not None], {"x": ["N", 4]}, constants, opset=opset)
     x = sample(Case("", (4,)))
     np.testing.assert_allclose(OnnxModule(write(model, tmp_path))(torch.from_numpy(x)).numpy(), runtime(model, x=x))
+
+
+RECURRENT = [
+    ("LSTM", 4, {}),
+    ("LSTM", 4, {"direction": "bidirectional"}),
+    ("GRU", 3, {}),
+    ("GRU", 3, {"linear_before_reset": 1, "direction": "reverse"}),
+    ("RNN", 1, {}),
+    ("RNN", 1, {"activations": ["Relu"]}),
+]
+
+
+@pytest.mark.parametrize(("op", "gates", "attributes"), RECURRENT)
+@pytest.mark.parametrize("opset", [7, 14])
+def test_recurrent_layers(op: str, gates: int, attributes: dict, opset: int, tmp_path: Path) -> None:  # type: ignore[type-arg]
+    """Samples first, as models are exported: a transposition, the layer, its last output."""
+    both = 2 if attributes.get("direction") == "bidirectional" else 1
+    constants = {
+        "w": arr(both, gates * 3, 2),
+        "r": arr(both, gates * 3, 3),
+        "b": arr(both, 2 * gates * 3),
+        "last": np.int64(-1),
+    }
+    nodes = [
+        helper.make_node("Transpose", ["x"], ["t"], perm=[1, 0, 2]),
+        helper.make_node(op, ["t", "w", "r", "b"], ["all"], hidden_size=3, **attributes),
+        helper.make_node("Gather", ["all", "last"], ["z"], axis=0),
+        helper.make_node("ReduceMean", ["z"], ["y"], axes=[0], keepdims=0),
+    ]
+    model = graph(nodes, {"x": ["N", 4, 2]}, constants, opset=opset)
+    x = sample(Case("", (4, 2)))
+    wanted = runtime(model, x=x)
+    module = OnnxModule(write(model, tmp_path))
+    np.testing.assert_allclose(module(torch.from_numpy(x)).numpy(), wanted, atol=2e-6)
+    traced = trace(module, (4, 2), device=torch.device("cpu"))
+    np.testing.assert_allclose(traced.forward(torch.from_numpy(x)).numpy(), wanted, atol=2e-6)

@@ -67,7 +67,7 @@ def unrolled(cell: Cell) -> Callable[..., Any]:
                 place = layer * directions + direction
                 weights: Weights = [*flat[place * per : (place + 1) * per], None, None][:4]
                 state = tuple(part[place] for part in given)
-                made, state = _run(cell, steps[::-1] if direction else steps, state, weights)
+                made, state = run_cell(cell, steps[::-1] if direction else steps, state, weights)
                 outputs.append(made[::-1] if direction else made)
                 last.append(state)
             steps = [torch.cat(parts, -1) if directions == 2 else parts[0] for parts in zip(*outputs, strict=True)]
@@ -77,9 +77,10 @@ def unrolled(cell: Cell) -> Callable[..., Any]:
     return run
 
 
-def _run(
+def run_cell(
     cell: Cell, steps: Sequence[Tensor], state: tuple[Tensor, ...], weights: Weights
 ) -> tuple[list[Tensor], tuple[Tensor, ...]]:
+    """The outputs of a cell for each step, and its last states."""
     outputs = []
     for x in steps:
         state = cell(x, state, weights)

@@ -31,16 +31,26 @@ def _log_softmax(x: Tensor, axis: int, half_to_float: bool = False) -> Any:
 
 
 def _on_last_axis(x: Tensor, axis: int, function: Any) -> Any:
-    with _disable_current_modes():
-        masked = bool((x == -torch.inf).any())
-    if masked:
-        raise UnsupportedOperatorError(
-            "softmax of scores that are minus infinity where a mask forbids them",
-            hint="use scaled_dot_product_attention with a constant mask, or a finite mask such as -1e4",
-        )
     if axis in (-1, x.ndim - 1):
         return function(x)
     return aten.transpose.int(function(aten.transpose.int(x, axis, -1)), axis, -1)
+
+
+def masked_softmax(x: Tensor, axis: int, keep: Tensor) -> Any:
+    """Softmax along an axis over the scores that a constant mask keeps, ``keep`` broadcastable to ``x``.
+
+    Raises:
+        UnsupportedOperatorError: a row of which nothing is kept: torch answers it with NaN.
+    """
+    with _disable_current_modes():
+        spread = keep.reshape([1] * (x.ndim - keep.ndim) + list(keep.shape))
+        spread = spread.transpose(axis, -1)
+        if spread.shape[-1] == 1:
+            spread = spread.expand(*spread.shape[:-1], x.shape[axis])
+        empty = not bool(spread.any(-1).all())
+    if empty:
+        raise UnsupportedOperatorError("a row of scores is masked altogether", hint="keep one score in every row")
+    return _on_last_axis(x, axis, lambda scores: softmax(scores, spread))
 
 
 def softmax(x: Tensor, keep: Tensor | None = None) -> Any:
