@@ -68,12 +68,20 @@ def _neither(why_not: str) -> tuple[Capability, Capability]:
     return Capability("bounds", False, why_not), Capability("exact SMT", False, why_not)
 
 
-def _bounds(graph: Graph) -> Capability:
-    """Asked by bounding one point: what has no rule says so."""
+def require_bounds(graph: Graph) -> None:
+    """Bound one point, so that an operator without a rule for bounds says so before any work.
+
+    Raises:
+        UnsupportedOperatorError: there is one.
+    """
     point = torch.zeros(1, *graph.input_shape, dtype=graph.dtype, device=graph.device)
     question = torch.zeros(1, 1, graph.outputs, dtype=graph.dtype, device=graph.device)
+    lower_bounds(Network(graph), Region(point, point), question, "crown")
+
+
+def _bounds(graph: Graph) -> Capability:
     try:
-        lower_bounds(Network(graph), Region(point, point), question, "crown")
+        require_bounds(graph)
     except GraphError as error:
         return Capability("bounds", False, " ".join(str(error).split()))
     return Capability("bounds", True, "every operator has a rule: certificates by interval and CROWN bounds")
