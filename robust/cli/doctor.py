@@ -16,7 +16,10 @@ from robust.cli.options import Assignments, Data, Trust, Weights, resolve
 from robust.cli.siblings import SIBLINGS, find_strangers
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from robust.audit.plan import Plan
+    from robust.graph.recorder import Refusal
 
 REQUIRED = (
     "torch",
@@ -63,8 +66,14 @@ def doctor(
 def _examine_model(plan: Plan) -> None:
     from robust.audit.assemble import assemble, load_subject
     from robust.audit.capabilities import capabilities
+    from robust.errors import GraphError
 
-    classifier = assemble(plan).context.classifier if plan.data.source else load_subject(plan.model, plan.device)
+    try:
+        classifier = assemble(plan).context.classifier if plan.data.source else load_subject(plan.model, plan.device)
+    except GraphError:
+        if not _examine_onnx(plan.model.source):
+            raise
+        return
     shape, classes = list(classifier.input_shape), len(classifier.class_names)
     typer.echo(f"{classifier.name} ({classifier.format}): input {shape}, {classes} classes")
     for note in classifier.notes:
@@ -72,8 +81,32 @@ def _examine_model(plan: Plan) -> None:
     found = capabilities(classifier)
     if found.operators:
         typer.echo("  operators: " + ", ".join(f"{name} ({count})" for name, count in found.operators.items()))
+    _say_refusals(found.refusals)
     for item in found.questions:
         typer.echo(f"  {'yes ' if item.possible else 'no  '} {item.question}: {item.reason}")
+
+
+def _examine_onnx(source: str | None) -> bool:
+    """Say which nodes of an ONNX file are not read; False where that is not what keeps it from being read."""
+    from robust.graph.survey import survey_onnx
+
+    if source is None or not source.endswith((".onnx", ".onnx.gz")):
+        return False
+    found = survey_onnx(source)
+    if not found.refusals:
+        return False
+    typer.echo(f"{source}: cannot be read, because of {len(found.refusals)} of its nodes")
+    typer.echo(
+        "  operators that are read: " + ", ".join(f"{name} ({count})" for name, count in found.operators.items())
+    )
+    _say_refusals(found.refusals)
+    return True
+
+
+def _say_refusals(refusals: Sequence[Refusal]) -> None:
+    for item in refusals:
+        typer.echo(f"  not supported {item.op or 'this model'}, at {item.place}: {item.reason}")
+        typer.echo(f"      what to do: {item.workaround or 'write this part with supported operators'}")
 
 
 def _examine_installation() -> None:

@@ -5,7 +5,7 @@ How to walk it::
     graph = trace(module, (1, 8, 8), device=torch.device("cpu"))
     for node in graph.nodes:                      # node 0 is the input, graph.nodes[graph.output] the output
         node.op                                   # "linear", "convolution", "relu", "reshape", "add", ...
-        node.kind                                 # Kind.INPUT, AFFINE, ELEMENTWISE or MAXIMUM
+        node.kind                                 # Kind.INPUT, AFFINE, ELEMENTWISE, MAXIMUM or PRODUCT
         node.inputs                               # indices of the nodes it reads, all smaller than node.index
         node.arguments["weight"]                  # by the operator's own argument names; see Argument
         node.shape                                # of one sample, without the batch axis

@@ -166,11 +166,15 @@ def _node(node: Any, opset: int, path: Path) -> Node:
         elif isinstance(value, onnx.TensorProto):
             value = _array(value, path)
         elif not isinstance(value, int | float | str):
-            value = list(value) if hasattr(value, "__iter__") else value
+            value = [_text(item) for item in value] if hasattr(value, "__iter__") else value
         attributes[attribute.name] = value
     domain = "" if node.domain in ("", "ai.onnx") else f"{node.domain}::"
     name = node.name or next((output for output in node.output if output), node.op_type)
     return Node(domain + node.op_type, name, tuple(node.input), tuple(node.output), attributes, opset)
+
+
+def _text(value: Any) -> Any:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
 
 
 def _info(value: Any) -> ValueInfo:

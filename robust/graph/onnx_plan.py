@@ -98,7 +98,8 @@ def make_plan(
     """
     nodes = _needed(file, output)
     for node in nodes:
-        _check_known(node)
+        if (error := _unknown(node)) is not None:
+            raise error
     runs = [_Run(file, nodes, dict(zip(inputs, samples(batch), strict=True)), batch, declared) for batch in batches]
     first = runs[0]
     if output not in first.varying:
@@ -210,12 +211,17 @@ def constant_tensor(array: NDArray[np.generic]) -> Tensor:
     return torch.from_numpy(np.array(wide))
 
 
-def _check_known(node: Node) -> None:
+def unread_nodes(file: OnnxFile, output: str) -> dict[Node, RobustError]:
+    """The nodes on the way to an output that no table has, each with the error that says so."""
+    return {node: error for node in _needed(file, output) if (error := _unknown(node)) is not None}
+
+
+def _unknown(node: Node) -> RobustError | None:
     if node.op in OPERATORS:
-        return
+        return None
     if node.op in _LOOPS:
-        raise node.depends_on_data("its control flow")
-    raise UnsupportedOperatorError(
+        return node.depends_on_data("its control flow")
+    return UnsupportedOperatorError(
         f"the ONNX operator {node.op} (operator set {node.opset}) at node {node.name!r} is not read",
         wanted=f"one of {len(OPERATORS)} operators that are",
         got=node.op,

@@ -1,7 +1,8 @@
-"""Which operators the graph may hold, and of which of the four kinds each is.
+"""Which operators the graph may hold, and of which kind each is.
 
-The table speaks of the operators that are left after ``robust.graph.rewrites``: subtraction, division by constants,
-clamps, batch normalisation and the like have become ``add``, ``mul`` and ``relu`` by then.
+The tables speak of the operators that are left after ``robust.graph.rewrites``: subtraction, division, clamps, softmax,
+normalisation, matrix products of two varying tensors and the like have become ``add``, ``mul``, ``relu``, ``exp`` and
+``reciprocal`` by then.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ class Kind(StrEnum):
     """One nonlinear function of one variable, applied to every element of the only operand."""
     MAXIMUM = "maximum"
     """Every output element is the largest of a few elements of the only operand; see ``Node.windows``."""
+    PRODUCT = "product"
+    """``mul`` of exactly two varying operands of the same shape, element by element."""
 
 
 MONOTONE_AFFINE: Mapping[str, tuple[str, ...]] = {
@@ -43,6 +46,13 @@ MONOTONE_AFFINE: Mapping[str, tuple[str, ...]] = {
     "roll": ("self",),
     "unfold": ("self",),
     "im2col": ("self",),
+    "col2im": ("self",),
+    "gather": ("self",),
+    "tril": ("self",),
+    "triu": ("self",),
+    "diagonal": ("self",),
+    "slice_scatter": ("self", "src"),
+    "select_scatter": ("self", "src"),
     "pixel_shuffle": ("self",),
     "pixel_unshuffle": ("self",),
     "channel_shuffle": ("self",),
@@ -50,8 +60,10 @@ MONOTONE_AFFINE: Mapping[str, tuple[str, ...]] = {
     "constant_pad_nd": ("self",),
     "reflection_pad1d": ("self",),
     "reflection_pad2d": ("self",),
+    "reflection_pad3d": ("self",),
     "replication_pad1d": ("self",),
     "replication_pad2d": ("self",),
+    "replication_pad3d": ("self",),
     "sum": ("self",),
     "mean": ("self",),
     "cumsum": ("self",),
@@ -59,13 +71,17 @@ MONOTONE_AFFINE: Mapping[str, tuple[str, ...]] = {
     "avg_pool2d": ("self",),
     "avg_pool3d": ("self",),
     "_adaptive_avg_pool2d": ("self",),
+    "_adaptive_avg_pool3d": ("self",),
     "adaptive_avg_pool1d": ("self",),
     "upsample_nearest1d": ("self",),
     "upsample_nearest2d": ("self",),
+    "upsample_nearest3d": ("self",),
     "_upsample_nearest_exact1d": ("self",),
     "_upsample_nearest_exact2d": ("self",),
+    "_upsample_nearest_exact3d": ("self",),
     "upsample_linear1d": ("self",),
     "upsample_bilinear2d": ("self",),
+    "upsample_trilinear3d": ("self",),
     "_upsample_bilinear2d_aa": ("self",),
 }
 """Affine, with no negative coefficient: lower ends go to lower ends. Value: the arguments that may vary."""
@@ -78,19 +94,27 @@ BILINEAR: Mapping[str, tuple[str, str]] = {
 }
 """Linear in each of two arguments (plus a constant ``bias`` where there is one): affine when one is constant."""
 
-ELEMENTWISE: Mapping[str, str] = {
-    "relu": "self",
-    "leaky_relu": "self",
-    "sigmoid": "self",
-    "tanh": "self",
-}
-"""Nonlinear functions of one variable. Value: the argument that may vary."""
+ELEMENTWISE: Mapping[str, str] = dict.fromkeys(
+    (
+        *("relu", "leaky_relu", "elu", "gelu", "silu", "mish", "hardswish", "softplus", "sigmoid", "tanh"),
+        *("exp", "log", "sqrt", "rsqrt", "reciprocal", "pow", "abs", "sign", "sin", "cos", "erf", "atan"),
+        *("floor", "ceil", "round"),
+    ),
+    "self",
+)
+"""Nonlinear functions of one variable; parameters are Python numbers and words. Value: the argument that may vary."""
 
-MAXIMUM: Mapping[str, str] = {
-    "max_pool2d_with_indices": "self",
-    "amax": "self",
-}
+MAXIMUM: Mapping[str, str] = dict.fromkeys(
+    (
+        *("max_pool2d_with_indices", "max_pool3d_with_indices", "amax"),
+        *("adaptive_max_pool2d", "adaptive_max_pool3d"),
+    ),
+    "self",
+)
 """Maxima over windows. Value: the argument that may vary."""
+
+PRODUCT: Mapping[str, tuple[str, str]] = {"mul": ("self", "other")}
+"""Products, element by element, of two varying operands of one shape."""
 
 REARRANGING = frozenset(
     {"reshape", "permute", "transpose", "t", "squeeze", "unsqueeze", "slice", "select", "flip", "roll"}
@@ -103,6 +127,8 @@ def kind_of(op: str, varying: frozenset[str]) -> Kind | None:
     """The kind of operator ``op`` when exactly the arguments named ``varying`` depend on the input; None if unknown."""
     if op in MONOTONE_AFFINE and varying <= set(MONOTONE_AFFINE[op]):
         return Kind.AFFINE
+    if op in PRODUCT and varying == set(PRODUCT[op]):
+        return Kind.PRODUCT
     if op in BILINEAR and len(varying) == 1 and varying <= set(BILINEAR[op]):
         return Kind.AFFINE
     if op in ELEMENTWISE and varying == {ELEMENTWISE[op]}:

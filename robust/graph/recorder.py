@@ -14,15 +14,32 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 from torch.utils._pytree import tree_leaves
 
-from robust.errors import ControlFlowError, UnsupportedOperatorError
+from robust.errors import ControlFlowError, RobustError, UnsupportedOperatorError
 from robust.graph.graph import Operand
 from robust.graph.operators import Kind, kind_of, supported
-from robust.graph.rewrites import IDENTITIES, INPUT_DEPENDENT, PREDICATES, RENAMED, REWRITES, SHAPE_ONLY, Replacement
+from robust.graph.rewrites import (
+    BOTH_VARY,
+    IDENTITIES,
+    INPUT_DEPENDENT,
+    PREDICATES,
+    RENAMED,
+    REWRITES,
+    SHAPE_ONLY,
+    VARYING,
+    Replacement,
+)
+from robust.graph.rewrites.functions import FUNCTIONS
+from robust.graph.rewrites.hints import hint
+from robust.graph.rewrites.masks import ASKED_BY, KEPT_BY, unmasked
+from robust.graph.rewrites.replacement import broadcast
+from robust.graph.rewrites.softmax import masked_softmax
 
 aten = torch.ops.aten
+_OVERLOADS = {"transpose": "int"}
+"""In-place operators whose overload has another name than that of the operator that makes a new tensor."""
 SECOND_OUTPUT = -1
 """Stands for the step of indices, comparisons and the like: known to depend on the input, and not followed."""
 
@@ -39,6 +56,23 @@ class Step:
     place: str
 
 
+@dataclass(frozen=True)
+class Refusal:
+    """An operator that cannot be followed.
+
+    Attributes:
+        op: ATen name, or ONNX operator.
+        place: where in the model.
+        reason: one sentence.
+        workaround: what to do about it.
+    """
+
+    op: str
+    place: str
+    reason: str
+    workaround: str
+
+
 @dataclass
 class _Seen:
     tensor: Tensor
@@ -50,16 +84,21 @@ class _Seen:
 class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Records operators that depend on ``x``; computes all others at once, so that they become constants.
 
+    With ``survey`` nothing is raised: what cannot be followed is noted in ``refusals`` and run as it is.
+
     Raises (from inside the module's forward):
         UnsupportedOperatorError: an operator without a rule.
         ControlFlowError: a value that depends on the input became a Python number or a choice.
     """
 
     x: Tensor
+    survey: bool = False
+    refusals: list[Refusal] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
     places: list[str] = field(default_factory=list)
     _seen: dict[int, _Seen] = field(default_factory=dict)
     _memory: set[int] = field(default_factory=set)
+    _masks: dict[int, Tensor] = field(default_factory=dict)
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -111,7 +150,25 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Called by torch for every operator."""
-        keywords = kwargs or {}
+        if not self.survey:
+            return self._dispatch(func, args, kwargs or {})
+        try:
+            return self._dispatch(func, args, kwargs or {})
+        except RobustError as error:
+            self.note(func.overloadpacket.__name__, error)
+            result = func(*args, **(kwargs or {}))
+            for leaf in tree_leaves(result):
+                if isinstance(leaf, Tensor):
+                    self._remember(leaf, 0, written=True)
+            return result
+
+    def note(self, op: str, error: RobustError) -> None:
+        """Keep what a survey found, once per operator and place."""
+        refusal = Refusal(op, self.place, error.message, error.hint or hint(op))
+        if refusal not in self.refusals:
+            self.refusals.append(refusal)
+
+    def _dispatch(self, func: Any, args: Any, keywords: dict[str, Any]) -> Any:
         packet = func.overloadpacket.__name__
         if torch.Tag.nondeterministic_seeded in func.tags and not _is_idle_dropout(packet, args, keywords):
             raise ControlFlowError(
@@ -123,6 +180,13 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         known = {self.step_of(tensor) for tensor in tensors} - {None}
         if not known or packet in SHAPE_ONLY:
             return func(*args, **keywords)
+        masks = [self._masks[id(tensor)] for tensor in tensors if id(tensor) in self._masks]
+        if masks and packet not in ASKED_BY | KEPT_BY:
+            raise UnsupportedOperatorError(
+                f"scores masked with minus infinity are used by {packet}, at {self.place}",
+                wanted="softmax right after the mask",
+                hint="put the mask last before the softmax, or let it be finite, such as -1e4",
+            )
         if packet in INPUT_DEPENDENT:
             raise ControlFlowError(
                 f"a value that depends on the input decides what the model does next ({packet}), at {self.place}",
@@ -136,7 +200,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return result
         if packet.endswith("_") and not packet.endswith("__") and func._schema.is_mutable:
             return self._in_place(func, packet[:-1], args, keywords)
-        if func._schema.is_mutable:
+        if func._schema.is_mutable and packet != "rrelu_with_noise":
             raise UnsupportedOperatorError(
                 f"operator {packet} writes into a tensor that it is handed, at {self.place}",
                 got=str(func),
@@ -149,27 +213,89 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if packet == "copy":
             result = self._operator(aten.expand.default, "expand", (args[1], list(destination.shape)), {})
         else:
-            functional = getattr(getattr(aten, packet), func._overloadname)
+            functional = getattr(getattr(aten, packet), _OVERLOADS.get(packet, func._overloadname))
             result = self._operator(functional, packet, args, keywords)
-        destination.copy_(result)
+        if result.shape != destination.shape or packet in ("transpose", "t", "permute"):
+            func(*args, **keywords)
+        else:
+            destination.copy_(result)
+        if id(result) in self._masks:
+            self._masks[id(destination)] = self._masks[id(result)]
         self._remember(destination, self._seen[id(result)].step, written=True)
         return destination
 
     def _operator(self, func: Any, packet: str, args: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
+        may_mask = packet in ("where", "masked_fill") or (packet == "add" and keywords.get("alpha", 1) == 1)
+        masked = unmasked(packet, args, self._is_constant) if may_mask else None
+        if masked is not None:
+            func, args, keep = masked
+            result = self._operator(func, packet, args, keywords)
+            self._masks[id(result)] = keep
+            return result
+        if packet in KEPT_BY | ASKED_BY and id(args[0]) in self._masks:
+            return self._with_mask(func, packet, args, keywords, self._masks[id(args[0])])
+        return self._unmasked(func, packet, args, keywords)
+
+    def _is_constant(self, value: Any) -> bool:
+        return isinstance(value, Tensor) and self.step_of(value) is None
+
+    def _with_mask(self, func: Any, packet: str, args: Any, keywords: dict[str, Any], keep: Tensor) -> Any:
+        if packet in ASKED_BY:
+            with _disable_current_modes():
+                bare = args[0].detach()
+            self._remember(bare, self._seen[id(args[0])].step)
+            return self._rewritten(lambda axis, *_: masked_softmax(bare, axis, keep), packet, args[1:], keywords)
+        result = self._unmasked(func, packet, args, keywords)
+        with _disable_current_modes():
+            self._masks[id(result)] = keep if packet in IDENTITIES else keep.expand(args[0].shape).reshape(result.shape)
+        return result
+
+    def _unmasked(self, func: Any, packet: str, args: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
         if packet in IDENTITIES or (packet == "_to_copy" and self._keeps_values(args[0], keywords)):
             result = args[0].detach() if packet == "_to_copy" else args[0].clone()
             self._remember(result, self._seen[id(args[0])].step)
             return (result, torch.empty(0)) if packet == "native_dropout" else result
         if packet in REWRITES:
-            with self:
-                rewritten = REWRITES[packet](*args, **keywords)
-            if isinstance(rewritten, Replacement):
-                return self._record(rewritten.target, rewritten.arguments, {})
+            rewritten = self._rewritten(REWRITES[packet], packet, args, keywords)
             if rewritten is not NotImplemented:
                 return rewritten
         if packet in RENAMED:
             func = getattr(aten, RENAMED[packet]).default
         return self._record(func, args, keywords)
+
+    def _rewritten(self, rewrite: Any, packet: str, args: Any, keywords: dict[str, Any]) -> Any:
+        token = VARYING.set(lambda tensor: self.step_of(tensor) is not None)
+        try:
+            with self:
+                rewritten = rewrite(*args, **keywords)
+        except TypeError as error:
+            raise self._refused(packet, f"a form that is not read: {error}") from error
+        finally:
+            VARYING.reset(token)
+        if isinstance(rewritten, Replacement):
+            return self._record(rewritten.target, rewritten.arguments, {})
+        return rewritten
+
+    def _refused(self, op: str, got: str) -> UnsupportedOperatorError:
+        return UnsupportedOperatorError(
+            f"operator {op} has no rule, at {self.place}",
+            wanted=f"one of the {len(supported())} operators of robust/graph/operators.py, or rewritten into these",
+            got=got,
+            hint=hint(op),
+        )
+
+    def _is_product(self, args: Any) -> bool:
+        return bool(args[0].shape == args[1].shape) and self.step_of(args[0]) != self.step_of(args[1])
+
+    def _product(self, args: Any) -> Any:
+        """``mul`` of two varying tensors: their shapes made one, a square told from a product."""
+        a, b = args
+        if self.step_of(a) == self.step_of(b):
+            return self._record(aten.pow.Tensor_Scalar, (a, 2), {})
+        shape = broadcast(a, b)
+        with self:
+            a, b = (x if x.shape == shape else aten.expand.default(x, list(shape)) for x in (a, b))
+        return self._record(aten.mul.Tensor, (a, b), {})
 
     @staticmethod
     def _keeps_values(tensor: Tensor, keywords: dict[str, Any]) -> bool:
@@ -184,14 +310,21 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             for name, value in arguments.items()
             if any(isinstance(leaf, Operand) for leaf in tree_leaves(value, is_leaf=lambda x: isinstance(x, Operand)))
         )
+        if op in BOTH_VARY and len(varying) > 1:
+            return self._rewritten(BOTH_VARY[op], op, args, keywords)
+        if op == "mul" and len(varying) > 1 and not self._is_product(args):
+            return self._product(args)
         kind = kind_of(op, varying)
         if kind is None:
-            raise UnsupportedOperatorError(
-                f"operator {op} has no rule with {', '.join(sorted(varying))} dependent on the input, at {self.place}",
-                wanted=f"one of the {len(supported())} operators of robust/graph/operators.py, or rewritten into these",
-                got=f"{func} in {self.place}",
-                hint="replace it by supported operators, or disable the certificates and SMT checks for this model",
-            )
+            token = VARYING.set(lambda tensor: self.step_of(tensor) is not None)
+            try:
+                with self:
+                    parts = func.decompose(*args, **keywords)
+            finally:
+                VARYING.reset(token)
+            if parts is not NotImplemented:
+                return parts
+            raise self._refused(op, f"{func} in {self.place} with {', '.join(sorted(varying))} dependent on the input")
         result = func(*args, **keywords)
         outputs = list(result) if isinstance(result, tuple | list) else [result]
         self.steps.append(Step(op, kind, func, arguments, tuple(outputs[0].shape), self.place))
@@ -235,13 +368,26 @@ class Escapes(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Called by torch for every function of tensors."""
         name = getattr(func, "__name__", "")
+        if func in FUNCTIONS:
+            return self._taken_over(func, args, kwargs or {})
         if name in self.NAMES and args and isinstance(args[0], Tensor) and self.recorder.step_of(args[0]) is not None:
-            raise ControlFlowError(
+            error = ControlFlowError(
                 f"a value that depends on the input leaves torch ({name}), at {self.recorder.place}",
                 wanted="a model of torch operators alone",
                 hint="do the detour over numpy or Python numbers in torch; what happens there cannot be followed",
             )
+            if not self.recorder.survey:
+                raise error
+            self.recorder.note(name, error)
         return func(*args, **(kwargs or {}))
+
+    def _taken_over(self, func: Any, args: Any, keywords: dict[str, Any]) -> Any:
+        token = VARYING.set(lambda tensor: self.recorder.step_of(tensor) is not None)
+        try:
+            result = FUNCTIONS[func](*args, **keywords)
+        finally:
+            VARYING.reset(token)
+        return func(*args, **keywords) if result is NotImplemented else result
 
 
 @contextmanager
@@ -262,6 +408,8 @@ def _memory_of(tensor: Tensor) -> int:
 
 
 def _is_idle_dropout(packet: str, args: tuple[Any, ...], keywords: dict[str, Any]) -> bool:
+    if packet == "rrelu_with_noise":
+        return not (args[4] if len(args) > 4 else keywords.get("training", False))
     return packet == "native_dropout" and not (args[2] if len(args) > 2 else keywords.get("train", True))
 
 

@@ -7,7 +7,9 @@ model does not do the same for every input. The finished graph is then run besid
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
+import math
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -16,6 +18,7 @@ from torch import Tensor, nn
 from robust.errors import ControlFlowError, GraphError, RobustError, UnsupportedOperatorError
 from robust.graph.graph import Argument, BatchConstant, BatchSize, Graph, Node, Operand
 from robust.graph.operators import Kind
+from robust.graph.passes import simplified
 from robust.graph.recorder import Recorder, Step, evaluating, recording, watching_places
 from robust.graph.windows import windows_of
 from robust.properties.input_sets import Box
@@ -44,27 +47,70 @@ def trace(module: nn.Module, input_shape: Sequence[int], *, device: torch.device
         ControlFlowError: what the module does depends on the values of its input.
         GraphError: it mixes samples of a batch, or does not run at all.
     """
-    shape = tuple(input_shape)
+    shape, samples = tuple(input_shape), samples_of(module, input_shape, device, box)
+    with evaluating(module), torch.no_grad():
+        try:
+            return _traced(module, module, samples, shape, device)
+        except _BatchMovedError as error:
+            return _sample_by_sample(module, samples, shape, device, error)
+
+
+class _BatchMovedError(UnsupportedOperatorError):
+    """The batch axis leaves its place; read one sample at a time, the model may still be followed."""
+
+
+Samples = Callable[[int], Tensor]
+
+
+def _sample_by_sample(
+    module: nn.Module, samples: Samples, shape: tuple[int, ...], device: torch.device, first: _BatchMovedError
+) -> Graph:
+    """Trace the model as it answers batches of one, mapped over the samples: so the batch axis stays in front.
+
+    The graph is compared with the model on whole batches all the same, so a model that mixes samples is refused.
+    """
+
+    def mapped(x: Tensor) -> Tensor:
+        result: Tensor = torch.vmap(lambda one: module(one[None])[0])(x)
+        return result
+
+    try:
+        return _traced(module, mapped, samples, shape, device)
+    except _BatchMovedError:
+        raise
+    except ControlFlowError as error:
+        raise first from error
+    except UnsupportedOperatorError:
+        raise
+    except GraphError as error:
+        raise first from error
+
+
+def _traced(
+    module: nn.Module, call: Callable[[Tensor], Tensor], samples: Samples, shape: tuple[int, ...], device: torch.device
+) -> Graph:
+    dtype = next((p.dtype for p in module.parameters() if p.is_floating_point()), torch.float32)
+    few, output = _record(module, call, samples(FEW))
+    more, other = _record(module, call, samples(MORE))
+    if [step.op for step in few] != [step.op for step in more] or output != other:
+        raise ControlFlowError(
+            "the model did different operations on two batches",
+            wanted="the same operations for every input",
+            hint="look for branches on values or on the batch size",
+        )
+    few, more = _needed(few, output), _needed(more, output)
+    nodes = tuple(_node(index, *pair, few, device) for index, pair in enumerate(zip(few, more, strict=True)))
+    graph = simplified(Graph(nodes, len(nodes) - 1, shape, dtype, device))
+    largest = _check(module, graph, samples(MORE), samples(1))
+    _check_batches(module, graph, samples(max(BATCHES)), largest)
+    return graph
+
+
+def samples_of(module: nn.Module, input_shape: Sequence[int], device: torch.device, box: Box | None) -> Samples:
+    """Draws so many inputs to try a module on, from a generator of its own: always the same ones."""
     dtype = next((p.dtype for p in module.parameters() if p.is_floating_point()), torch.float32)
     generator = torch.Generator().manual_seed(20150302)
-
-    def samples(count: int) -> Tensor:
-        return _samples(count, shape, box, dtype, generator).to(device)
-
-    with evaluating(module), torch.no_grad():
-        few, output = _record(module, samples(FEW))
-        more, other = _record(module, samples(MORE))
-        if [step.op for step in few] != [step.op for step in more] or output != other:
-            raise ControlFlowError(
-                "the model did different operations on two batches",
-                wanted="the same operations for every input",
-                hint="look for branches on values or on the batch size",
-            )
-        nodes = tuple(_node(index, *pair, few) for index, pair in enumerate(zip(few, more, strict=True)))
-        graph = _without_dead_nodes(Graph(nodes, output, shape, dtype, device))
-        largest = _check(module, graph, samples(MORE), samples(1))
-        _check_batches(module, graph, samples(max(BATCHES)), largest)
-    return graph
+    return lambda count: _samples(count, tuple(input_shape), box, dtype, generator).to(device)
 
 
 def _samples(
@@ -79,11 +125,11 @@ def _samples(
     return torch.minimum(lower + share * (upper - lower), upper)
 
 
-def _record(module: nn.Module, x: Tensor) -> tuple[list[Step], int]:
+def _record(module: nn.Module, call: Callable[[Tensor], Tensor], x: Tensor) -> tuple[list[Step], int]:
     recorder = Recorder(x)
     try:
         with watching_places(module, recorder.places), recording(recorder):
-            result = module(x)
+            result = call(x)
     except RobustError:
         raise
     except (RuntimeError, ValueError, TypeError, IndexError, NotImplementedError) as error:
@@ -104,7 +150,29 @@ def _record(module: nn.Module, x: Tensor) -> tuple[list[Step], int]:
     return recorder.steps, step
 
 
-def _node(index: int, few: Step, more: Step, steps: list[Step]) -> Node:
+def _needed(steps: list[Step], output: int) -> list[Step]:
+    """The steps that the output depends on, counted anew; the output is the last."""
+    alive, reads = {0, output}, {index: list[int]() for index in range(len(steps))}
+    for index in range(output, 0, -1):
+        if index in alive:
+            _operands(list(steps[index].arguments.values()), reads[index])
+            alive.update(reads[index])
+    places = {old: new for new, old in enumerate(sorted(alive))}
+    return [
+        dataclasses.replace(
+            steps[index], arguments={name: _moved(value, places) for name, value in steps[index].arguments.items()}
+        )
+        for index in places
+    ]
+
+
+def _moved(value: Argument, places: Mapping[int, int]) -> Argument:
+    if isinstance(value, Operand):
+        return Operand(places[value.position])
+    return [_moved(item, places) for item in value] if isinstance(value, list) else value
+
+
+def _node(index: int, few: Step, more: Step, steps: list[Step], device: torch.device) -> Node:
     factor, remainder = divmod(few.shape[0], FEW) if few.shape else (0, 0)
     symbolic = factor >= 1 and remainder == 0 and few.shape[1:] == more.shape[1:] and more.shape[0] == factor * MORE
     if not symbolic:
@@ -115,16 +183,21 @@ def _node(index: int, few: Step, more: Step, steps: list[Step]) -> Node:
     windows = None
     if few.kind is Kind.MAXIMUM:
         source = steps[sources[0]].shape
-        if source[0] != FEW:
-            raise _mixes(few.place, few.op, f"an operand of shape {source} for a batch of {FEW}")
-        windows = windows_of(few.op, arguments, source[1:], few.place)
+        windows = _windows(few, arguments, source[0] // FEW, source[1:]).to(device)
     return Node(
         index, few.op, few.kind, few.target, arguments, tuple(sources), factor, few.shape[1:], few.place, windows
     )
 
 
-def _mixes(place: str, op: str, got: str) -> UnsupportedOperatorError:
-    return UnsupportedOperatorError(
+def _windows(step: Step, arguments: dict[str, Argument], factor: int, shape: tuple[int, ...]) -> Tensor:
+    """Windows in one sample, which is ``factor`` blocks of one shape."""
+    one = windows_of(step.op, arguments, shape, step.place)
+    starts = torch.arange(factor)[:, None, None] * math.prod(shape)
+    return torch.where(one >= 0, one + starts, -1).reshape(-1, one.shape[1])
+
+
+def _mixes(place: str, op: str, got: str) -> _BatchMovedError:
+    return _BatchMovedError(
         f"operator {op} moves or mixes the batch axis, at {place}",
         wanted="a model that works sample by sample, with the batch axis first",
         got=got,
@@ -183,31 +256,6 @@ def _depends(step: Step, got: str) -> ControlFlowError:
     )
 
 
-def _without_dead_nodes(graph: Graph) -> Graph:
-    alive = {0, graph.output}
-    for node in reversed(graph.nodes):
-        if node.index in alive:
-            alive.update(node.inputs)
-    places = {old: new for new, old in enumerate(sorted(alive))}
-    nodes = tuple(
-        Node(
-            places[node.index],
-            node.op,
-            node.kind,
-            node.target,
-            node.arguments,
-            tuple(places[i] for i in node.inputs),
-            node.factor,
-            node.rest,
-            node.place,
-            node.windows if node.windows is None else node.windows.to(graph.device),
-        )
-        for node in graph.nodes
-        if node.index in alive
-    )
-    return Graph(nodes, places[graph.output], graph.input_shape, graph.dtype, graph.device)
-
-
 def _check(module: nn.Module, graph: Graph, x: Tensor, other: Tensor) -> float:
     """The graph answers as the module does, and no sample feels another. Returns the largest value inside."""
     values = graph.values(x)
@@ -225,7 +273,8 @@ def _check_batches(module: nn.Module, graph: Graph, x: Tensor, largest: float) -
     wanted = graph.forward(x)
     for size in BATCHES:
         _check_answer(wanted[:size], module(x[:size]), largest)
-        _check_answer(wanted[:size], graph.forward(x[:size]), largest)
+        if size < len(x):
+            _check_answer(wanted[:size], graph.forward(x[:size]), largest)
 
 
 def _check_answer(found: Tensor, wanted: Tensor, largest: float) -> None:

@@ -29,7 +29,7 @@ def windows_of(op: str, arguments: dict[str, Any], shape: Sequence[int], place: 
     grid = torch.arange(int(torch.Size(shape).numel())).reshape(tuple(shape))
     if op == "amax":
         return _reduced(grid, arguments["dim"], place)
-    return _pooled(grid, arguments)
+    return (_adaptive if op.startswith("adaptive") else _pooled)(grid, arguments, 3 if "3d" in op else 2)
 
 
 def _reduced(grid: Tensor, axes: Sequence[int], place: str) -> Tensor:
@@ -44,13 +44,15 @@ def _reduced(grid: Tensor, axes: Sequence[int], place: str) -> Tensor:
     return moved.reshape(int(torch.Size([grid.shape[axis] for axis in kept]).numel()), -1)
 
 
-def _pooled(grid: Tensor, arguments: dict[str, Any]) -> Tensor:
-    kernel = _pair(arguments["kernel_size"])
-    stride = _pair(arguments["stride"] or kernel)
-    padding, dilation = _pair(arguments["padding"]), _pair(arguments["dilation"])
+def _pooled(grid: Tensor, arguments: dict[str, Any], rank: int) -> Tensor:
+    """Windows of equal size that slide along the last axes."""
+    given = arguments["kernel_size"]
+    kernel = _per_axis(given, rank)
+    stride = _per_axis(arguments["stride"] or given, rank)
+    padding, dilation = _per_axis(arguments["padding"], rank), _per_axis(arguments["dilation"], rank)
     axes = []
-    for axis in (0, 1):
-        size = grid.shape[axis - 2]
+    for axis in range(rank):
+        size = grid.shape[axis - rank]
         reach = (kernel[axis] - 1) * dilation[axis] + 1
         span = size + 2 * padding[axis] - reach
         count = span // stride[axis] + 1
@@ -61,16 +63,34 @@ def _pooled(grid: Tensor, arguments: dict[str, Any]) -> Tensor:
         starts = torch.arange(count) * stride[axis] - padding[axis]
         places = starts[:, None] + torch.arange(kernel[axis])[None] * dilation[axis]
         axes.append(torch.where((places >= 0) & (places < size), places, -1))
-    rows, columns = axes
-    planes = torch.arange(grid.numel() // (grid.shape[-1] * grid.shape[-2])) * (grid.shape[-1] * grid.shape[-2])
-    inside = (rows[:, None, :, None] >= 0) & (columns[None, :, None, :] >= 0)
-    flat = rows[:, None, :, None] * grid.shape[-1] + columns[None, :, None, :]
-    flat = torch.where(inside, flat, -1).reshape(len(rows) * len(columns), -1)
-    every = torch.where(flat[None] >= 0, flat[None] + planes[:, None, None], -1)
-    return every.reshape(-1, flat.shape[1])
+    return _crossed(grid, axes)
 
 
-def _pair(value: Any) -> tuple[int, int]:
-    if isinstance(value, int):
-        return value, value
-    return (value[0], value[0]) if len(value) == 1 else (value[0], value[1])
+def _adaptive(grid: Tensor, arguments: dict[str, Any], rank: int) -> Tensor:
+    """Window ``i`` of ``n`` along an axis of ``size``: from ``floor(i size / n)`` to ``ceil((i + 1) size / n)``."""
+    axes = []
+    for axis, count in enumerate(_per_axis(arguments["output_size"], rank)):
+        size = grid.shape[axis - rank]
+        place = torch.arange(count)
+        starts, ends = place * size // count, -(-(place + 1) * size // count)
+        places = starts[:, None] + torch.arange(int((ends - starts).max()))[None]
+        axes.append(torch.where(places < ends[:, None], places, -1))
+    return _crossed(grid, axes)
+
+
+def _crossed(grid: Tensor, axes: Sequence[Tensor]) -> Tensor:
+    """Places ``[windows, k]`` along each of the last axes, crossed, on every plane before them."""
+    flat = torch.zeros(1, 1, dtype=torch.int64)
+    for axis, places in enumerate(axes):
+        step = grid.shape[axis - len(axes)]
+        outer, inner = flat[:, None, :, None], places[None, :, None, :]
+        flat = torch.where((outer >= 0) & (inner >= 0), outer * step + inner, -1)
+        flat = flat.reshape(flat.shape[0] * flat.shape[1], -1)
+    size = int(torch.Size(grid.shape[grid.ndim - len(axes) :]).numel())
+    planes = torch.arange(grid.numel() // max(1, size)) * size
+    return torch.where(flat[None] >= 0, flat[None] + planes[:, None, None], -1).reshape(-1, flat.shape[1])
+
+
+def _per_axis(value: Any, rank: int) -> list[int]:
+    sizes = [value] if isinstance(value, int) else list(value)
+    return sizes * rank if len(sizes) == 1 else sizes

@@ -105,3 +105,47 @@ def test_a_model_that_is_not_there(robust: Robust) -> None:
     assert result.status == 2
     assert "no.onnx" in result.err
     assert "Traceback" not in result.err
+
+
+def test_every_unsupported_operator_is_listed_with_place_and_workaround(
+    robust: Robust, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (robust.folder / "sorting_factory.py").write_text(
+        "import torch\nfrom torch import nn\n"
+        "class Odd(nn.Module):\n"
+        "    def forward(self, x):\n"
+        "        return torch.relu(torch.asin(x).sort(1)[0])\n"
+        "def make():\n"
+        "    return nn.Sequential(nn.Linear(4, 3), Odd(), nn.Linear(3, 3), nn.Hardshrink(), nn.Linear(3, 2)).eval()\n",
+        encoding="utf-8",
+    )
+    monkeypatch.syspath_prepend(robust.folder)
+    result = robust("doctor", "sorting_factory:make", "--set", "model.input_shape=[4]")
+    assert result.status == 0, result.err
+    listed = [line for line in result.out.splitlines() if "not supported" in line]
+    assert [line.split()[2] for line in listed] == ["asin,", "sort,", "hardshrink,"]
+    assert "at 1.1 (Odd)" in listed[1]
+    assert "at 1.3 (Hardshrink)" in listed[2]
+    assert result.out.count("what to do: ") == 3
+    assert "linear (3)" in result.out
+    assert "relu (1)" in result.out
+    assert "no   bounds: operator asin has no rule, at 1.1 (Odd) (and 2 more)" in result.out
+
+
+def test_every_unread_onnx_node_is_listed(robust: Robust) -> None:
+    import onnx
+    from onnx import TensorProto, helper
+
+    nodes = [
+        helper.make_node("Relu", ["x"], ["a"]),
+        helper.make_node("Det", ["a"], ["b"], name="first"),
+        helper.make_node("NonZero", ["b"], ["y"], name="second"),
+    ]
+    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 2]) for name in "xy"]
+    path = robust.folder / "odd.onnx"
+    onnx.save(helper.make_model(helper.make_graph(nodes, "g", values[:1], values[1:])), path)
+    result = robust("doctor", str(path))
+    assert result.status == 0, result.err
+    assert "operators that are read: Relu (1)" in result.out
+    assert "not supported Det, at node 'first'" in result.out
+    assert "not supported NonZero, at node 'second'" in result.out

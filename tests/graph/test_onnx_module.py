@@ -177,6 +177,16 @@ def test_missing_file_and_dangling_value(tmp_path: Path) -> None:
         OnnxModule(write(graph([node("Add", "x ghost")], {"x": ["N", 2]}), tmp_path))
 
 
+def test_a_cycle_is_an_error_that_names_the_value(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("Add", ["x", "b"], ["a"], name="first"),
+        helper.make_node("Relu", ["a"], ["b"], name="second"),
+        helper.make_node("Relu", ["b"], ["y"]),
+    ]
+    with pytest.raises(ModelFileError, match="node 'first' reads 'b', which nothing makes"):
+        OnnxModule(write(graph(nodes, {"x": ["N", 3]}), tmp_path))
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_weights_that_are_not_finite_are_named(bad: float, tmp_path: Path) -> None:
     weights = DENSE.copy()

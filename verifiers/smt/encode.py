@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from robust.errors import NonFiniteError, RobustError, UnsupportedOperatorError
 from robust.graph import Graph, Kind, Node
+from robust.graph.passes import absolute_as_relu
 from robust.properties import Box
 from verifiers.smt import linear_part
 from verifiers.smt.bounds import Relaxation
@@ -62,7 +63,14 @@ def refuse_unsupported(graph: Graph, size: Size) -> None:
         UnsupportedOperatorError: an operator that real linear arithmetic cannot say exactly (sigmoid, tanh, ...).
         TooLargeError: more neurons or larger matrices than ``size`` allows.
     """
+    graph = absolute_as_relu(graph)
     for node in graph.nodes:
+        if node.kind is Kind.PRODUCT:
+            raise UnsupportedOperatorError(
+                f"a product of two values that depend on the input is not piecewise linear, at {node.place}",
+                wanted="affine operators, relu, leaky_relu and maxima",
+                hint="use the certificates check, which relaxes it",
+            )
         if node.kind is Kind.ELEMENTWISE and node.op not in ("relu", "leaky_relu"):
             raise UnsupportedOperatorError(
                 f"operator {node.op} is not piecewise linear, at {node.place}",
@@ -100,6 +108,7 @@ def encode(graph: Graph, box: Box, size: Size) -> Encoding:
         TooLargeError: more unstable neurons, neurons or entries than ``size`` allows.
         NonFiniteError: a stored constant is NaN or infinite, or bounds overflow.
     """
+    graph = absolute_as_relu(graph)
     refuse_unsupported(graph, size)
     single = graph.dtype == torch.float32
     try:

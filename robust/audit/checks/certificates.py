@@ -9,6 +9,7 @@ import numpy as np
 from pydantic import Field, field_validator
 
 from attacks.balls import NORM_NAMES, Norm
+from robust.audit.capabilities import require_bounds
 from robust.audit.check import (
     Check,
     CheckSettings,
@@ -204,9 +205,8 @@ class Certificates(Check):
                     hint="give the model as ONNX, torch module or exported program",
                 )
             try:
-                self._graphs[classifier.digest] = trace(
-                    module, classifier.input_shape, device=classifier.device, box=classifier.input_box
-                )
+                graph = trace(module, classifier.input_shape, device=classifier.device, box=classifier.input_box)
+                require_bounds(graph)
             except GraphError as error:
                 raise NotAssessedError(
                     f"the network cannot be read as an operation graph: {error.message}",
@@ -214,6 +214,7 @@ class Certificates(Check):
                     got=error.got,
                     hint=error.hint,
                 ) from error
+            self._graphs[classifier.digest] = graph
         return self._graphs[classifier.digest]
 
     def _certified(

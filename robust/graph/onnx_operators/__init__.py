@@ -1,6 +1,15 @@
 """ONNX operators in torch, one file per family. To add one, add a line to a family's table."""
 
-from robust.graph.onnx_operators import elementwise, linear, normalisation, pooling, reductions, resizing, shapes
+from robust.graph.onnx_operators import (
+    elementwise,
+    linear,
+    normalisation,
+    pooling,
+    recurrent,
+    reductions,
+    resizing,
+    shapes,
+)
 from robust.graph.onnx_operators.operator import Node, Operator, Table
 
 OPERATORS: Table = {
@@ -8,6 +17,7 @@ OPERATORS: Table = {
     **linear.TABLE,
     **normalisation.TABLE,
     **pooling.TABLE,
+    **recurrent.TABLE,
     **reductions.TABLE,
     **resizing.TABLE,
     **shapes.TABLE,

@@ -9,7 +9,7 @@ from typing import Any
 from robust.errors import ControlFlowError, UnsupportedOperatorError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Node:
     """One node of an ONNX graph.
 

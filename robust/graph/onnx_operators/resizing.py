@@ -19,7 +19,7 @@ def _resize(node: Node, x: Tensor, roi: Any = None, scales: Any = None, sizes: A
         scales, sizes = (node.get("scales") if roi is None else roi), None
     mode = node.get("mode", "nearest")
     how = node.get("coordinate_transformation_mode", "half_pixel") if node.opset >= 11 else "asymmetric"
-    rounding = node.get("nearest_mode", "round_prefer_floor") if node.opset >= 11 else "floor"
+    rounding = node.get("nearest_mode", "round_prefer_floor") if node.opset >= 11 else "simple"
     if node.get("antialias", 0) or node.get("keep_aspect_ratio_policy", "stretch") != "stretch":
         raise node.refuse("antialias or an aspect ratio policy")
     axes = [axis % x.ndim for axis in node.get("axes", range(x.ndim))]
@@ -45,7 +45,8 @@ def _by_torch(x: Tensor, size: list[int], factor: list[float], mode: str, how: s
     exact = all(abs(out - length * scale) < 1e-4 for out, length, scale in zip(size, x.shape, factor, strict=True))
     if x.ndim not in (3, 4, 5) or size[:2] != list(x.shape[:2]) or not exact:
         return None
-    if mode == "nearest" and how == "asymmetric" and rounding == "floor":
+    down = rounding == "floor" or (rounding == "simple" and min(factor) >= 1)
+    if mode == "nearest" and how == "asymmetric" and down:
         return F.interpolate(x, size=size[2:], mode="nearest")
     half = how == "half_pixel" or (how == "pytorch_half_pixel" and min(size[2:]) > 1)
     if mode == "linear" and (half or how == "align_corners"):
@@ -57,6 +58,8 @@ def _by_torch(x: Tensor, size: list[int], factor: list[float], mode: str, how: s
 def _along(node: Node, x: Tensor, axis: int, size: int, factor: float, mode: str, how: str, rounding: str) -> Tensor:
     places = _source_places(node, x.shape[axis], size, factor, how)
     if mode == "nearest":
+        if rounding == "simple":  # what onnxruntime does where the operator set says nothing
+            rounding = "ceil" if factor < 1 else "floor"
         picked = _round(node, places, rounding).clip(0, x.shape[axis] - 1).astype(np.int64)
         return x.index_select(axis, torch.as_tensor(picked, device=x.device))
     if mode == "linear":

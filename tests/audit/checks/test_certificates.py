@@ -230,8 +230,8 @@ def test_proofs_further_out_hold_further_in() -> None:
 def test_black_box_and_unknown_operator_are_not_assessed_by_name() -> None:
     with pytest.raises(NotAssessedError, match="black box"):
         Certificates().plan(SETTINGS, context(None))
-    with pytest.raises(NotAssessedError, match="gelu"):
-        Certificates().plan(SETTINGS, context(nn.GELU()))
+    with pytest.raises(NotAssessedError, match="hardshrink"):
+        Certificates().plan(SETTINGS, context(nn.Hardshrink()))
     nothing = CertificatesSettings(linf_epsilons=(), l2_epsilons=())
     with pytest.raises(NotAssessedError, match="empty"):
         Certificates().plan(nothing, context(Line()))

@@ -1,0 +1,102 @@
+"""How a pass makes a new graph: it walks the old nodes and emits new ones; what nobody reads falls away."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+
+from robust.graph.graph import BatchConstant, Graph, Node, Operand
+
+
+@dataclass
+class Editor:
+    """The new nodes so far, and where the old ones went.
+
+    Attributes:
+        graph: the old graph.
+        nodes: new nodes; each one's ``inputs`` are places in this list.
+        at: old index -> new index.
+    """
+
+    graph: Graph
+    nodes: list[Node] = field(default_factory=list)
+    at: dict[int, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._readers = [0] * len(self.graph.nodes)
+        for node in self.graph.nodes:
+            for source in node.inputs:
+                self._readers[source] += 1
+        self._readers[self.graph.output] += 1
+
+    def emit(self, node: Node) -> int:
+        """Append a node whose inputs are new indices; its new index."""
+        self.nodes.append(node if node.index == len(self.nodes) else replace(node, index=len(self.nodes)))
+        return len(self.nodes) - 1
+
+    def keep(self, node: Node) -> None:
+        """Take an old node over as it is."""
+        inputs = tuple(self.at[i] for i in node.inputs)
+        self.at[node.index] = self.emit(node if inputs == node.inputs else replace(node, inputs=inputs))
+
+    def source(self, node: Node) -> Node:
+        """The old node that an old node with one operand reads."""
+        return self.graph.nodes[node.inputs[0]]
+
+    def is_read_once(self, node: Node) -> bool:
+        """Whether one place alone reads an old node; the output of the graph counts as one."""
+        return self._readers[node.index] == 1
+
+    def finish(self) -> Graph:
+        """The new graph."""
+        made = replace(self.graph, nodes=tuple(self.nodes), output=self.at[self.graph.output])
+        return without_dead_nodes(made)
+
+
+def constant_operand(node: Node, op: str) -> Tensor | None:
+    """The constant of ``add`` or ``mul`` of one varying operand, else None; of a batch axis it has at most length 1."""
+    if node.op != op or len(node.inputs) != 1 or node.arguments.get("alpha", 1) != 1:
+        return None
+    constant = next((v for v in (node.arguments["self"], node.arguments["other"]) if not isinstance(v, Operand)), None)
+    if isinstance(constant, BatchConstant) and constant.rows.shape[0] == 1 and constant.rows.ndim == len(node.rest) + 1:
+        return constant.rows
+    return constant if isinstance(constant, Tensor) else None
+
+
+def with_constant(node: Node, constant: Tensor) -> Node:
+    """The same ``add`` or ``mul`` with another constant."""
+    name = "other" if isinstance(node.arguments["self"], Operand) else "self"
+    return replace(node, arguments={**node.arguments, name: constant})
+
+
+def per_sample(constant: Tensor, node: Node) -> Tensor | None:
+    """A constant spread over one sample of a node; None where it is not one row for every sample."""
+    rank = len(node.rest)
+    if node.factor != 1 or constant.ndim > rank + 1 or (constant.ndim == rank + 1 and constant.shape[0] != 1):
+        return None
+    flat = constant.reshape(constant.shape[1:]) if constant.ndim == rank + 1 else constant
+    return flat.expand(node.rest)
+
+
+def without_dead_nodes(graph: Graph) -> Graph:
+    """The graph without nodes that its output does not need, numbered anew."""
+    alive = {0, graph.output}
+    for node in reversed(graph.nodes):
+        if node.index in alive:
+            alive.update(node.inputs)
+    if len(alive) == len(graph.nodes):
+        return graph
+    places = {old: new for new, old in enumerate(sorted(alive))}
+    nodes = tuple(
+        replace(node, index=places[node.index], inputs=tuple(places[i] for i in node.inputs))
+        for node in graph.nodes
+        if node.index in alive
+    )
+    return replace(graph, nodes=nodes, output=places[graph.output])
+
+
+def wide(value: Tensor) -> Tensor:
+    """In double precision: passes round once, at their end."""
+    return value.to(torch.float64)
