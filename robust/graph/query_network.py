@@ -21,6 +21,7 @@ from robust.graph.onnx_file import OnnxFile, read_onnx
 from robust.graph.onnx_module import OnnxModule
 from robust.properties.vnnlib import NetworkDeclaration, Query
 
+_WIDTHS: dict[str, type[np.floating[Any]]] = {"float64": np.float64, "float16": np.float16}
 _REAL = ("real", "float32", "float64", "float16", "bfloat16")
 
 
@@ -121,9 +122,7 @@ class QueryNetwork:
 
             for part in self._parts:
                 batch = part.file.inputs[0].shape[0] if part.batched and part.file.inputs[0].shape else None
-                dtype = np.float64 if part.file.inputs[0].dtype == "float64" else np.float32
-                if part.file.inputs[0].dtype == "float16":
-                    dtype = np.float16
+                dtype = _WIDTHS.get(part.file.inputs[0].dtype, np.float32)
                 self._sessions.append(OnnxSession(part.file, part.output, batch, dtype, batched=part.batched))
         return self._sessions
 
@@ -158,7 +157,13 @@ def _bind(network: NetworkDeclaration, file: OnnxFile, start: int) -> list[tuple
             wanted=[item.name for item in network.inputs],
             got=[item.name for item in file.inputs],
         )
-    for item in network.inputs:
+    for item, value in zip(network.inputs, file.inputs, strict=False):
+        if item.onnx_name not in (None, value.name):
+            raise ModelShapeError(
+                f"the inputs of {file.path} stand in another order than the query declares",
+                wanted=[other.onnx_name for other in network.inputs],
+                got=[other.name for other in file.inputs],
+            )
         if item.dtype not in _REAL:
             raise ModelShapeError(f"the input {item.name} has no real numbers", wanted=_REAL, got=item.dtype)
     names = _values(network, file)
@@ -229,8 +234,8 @@ def _sliced(part: _Part, x: Any) -> list[Any]:
 
 def _answer(part: _Part, session: Any, rows: Tensor) -> Tensor:
     arrays: list[NDArray[Any]] = [piece.numpy() for piece in _sliced(part, rows)]
-    wide = {"float64": np.float64, "float16": np.float16}
     arrays = [
-        array.astype(wide.get(value.dtype, np.float32)) for array, value in zip(arrays, part.file.inputs, strict=True)
+        array.astype(_WIDTHS.get(value.dtype, np.float32))
+        for array, value in zip(arrays, part.file.inputs, strict=True)
     ]
     return torch.from_numpy(session.run(*arrays).reshape(len(rows), -1)).double()
