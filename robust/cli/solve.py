@@ -104,6 +104,8 @@ class Solver:
         except GraphError as error:
             return Answer("unknown", f"the model cannot be read: {_line(error)}", "", query)
         found = self._decide(query, bound, deadline)
+        if found.verdict is Verdict.VERIFIED and _real_without_end(query):
+            return Answer("unknown", "proved for all finite float32 inputs only; a real input lacks a bound", "", query)
         if found.verdict is Verdict.VERIFIED:
             return Answer("unsat", found.reason, found.stage, query)
         if found.verdict is Verdict.UNKNOWN or found.witness is None or found.case is None:
@@ -181,6 +183,11 @@ def _stages(engine: str) -> tuple[tuple[str, Stage], ...]:
         return STAGES
     wanted = _SEARCHES if engine == "search" else (engine,)
     return tuple((name, stage) for name, stage in STAGES if name in wanted)
+
+
+def _real_without_end(query: Query) -> bool:
+    types = {item.dtype for network in query.networks for item in network.inputs}
+    return any(case.unbounded for case in query.cases) and not types <= {"float32", "float16", "bfloat16"}
 
 
 def _representable(points: Tensor, query: Query) -> Tensor:

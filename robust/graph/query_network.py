@@ -234,8 +234,6 @@ def _sliced(part: _Part, x: Any) -> list[Any]:
 
 def _answer(part: _Part, session: Any, rows: Tensor) -> Tensor:
     arrays: list[NDArray[Any]] = [piece.numpy() for piece in _sliced(part, rows)]
-    arrays = [
-        array.astype(_WIDTHS.get(value.dtype, np.float32))
-        for array, value in zip(arrays, part.file.inputs, strict=True)
-    ]
+    types = [_WIDTHS.get(value.dtype, np.float32) for value in part.file.inputs]
+    arrays = [array.astype(dtype) for array, dtype in zip(arrays, types, strict=True)]
     return torch.from_numpy(session.run(*arrays).reshape(len(rows), -1)).double()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from fractions import Fraction
 from itertools import product
 from math import prod
@@ -15,7 +16,7 @@ from robust.errors import PropertyError
 from robust.properties.input_sets import Box
 from robust.properties.unsafe_sets import Halfspaces, UnsafeSet
 from robust.properties.vnnlib.formula import And, Bound, Constraint, Formula, Or
-from robust.properties.vnnlib.numbers import Number, above, below, float32_ends, nearest_float32
+from robust.properties.vnnlib.numbers import LARGEST, Number, above, below, float32_ends, nearest_float32
 from robust.properties.vnnlib.query import Case, Monomial
 
 MOST_BRANCHES = 200_000
@@ -99,8 +100,11 @@ class CaseBuilder:
         else:
             self.shared.append(formula)
 
-    def cases(self, *, needs_constraint: bool) -> tuple[Case, ...]:
+    def cases(self, *, strictly: bool) -> tuple[Case, ...]:
         """All cases; branches that contradict themselves are left out.
+
+        Args:
+            strictly: every input must have both bounds and every branch a constraint on outputs, as in version 1.
 
         Raises:
             PropertyError: an input without a bound, a box that is empty, no constraint on outputs, too many branches.
@@ -124,13 +128,13 @@ class CaseBuilder:
             rest = [atom for atom in atoms if not (isinstance(atom, Bound) and atom.variable < self.inputs)]
             kept = _true_ones_dropped([*self.shared, *rest])
             if kept is not None:
-                if needs_constraint and not kept:
+                if strictly and not kept:
                     raise PropertyError(
                         "the query has no constraint on the outputs", wanted="an (assert ...) about outputs"
                     )
                 groups.setdefault(bounds, []).append(kept)
         whole = [(self.ends.tightened(bounds), clauses) for bounds, clauses in groups.items()]
-        for ends, _ in whole:
+        for ends, _ in whole if strictly else ():
             self._check_bounded(ends)
         kept_groups = [(ends, clauses) for ends, clauses in whole if not ends.empty()]
         for _, clauses in kept_groups:
@@ -156,8 +160,8 @@ class CaseBuilder:
                             self.observed.setdefault(monomial, len(self.observed))
 
     def _case(self, ends: Ends, clauses: list[list[Atom]]) -> Case:
-        lower, upper = [x for x in ends.lower if x is not None], [x for x in ends.upper if x is not None]
-        bottom, top = float32_ends(lower, upper, ends.open_lower, ends.open_upper)
+        lower, upper, searched_lower, searched_upper, unbounded = _filled(ends)
+        bottom, top = float32_ends(searched_lower, searched_upper, ends.open_lower, ends.open_upper)
         texts = {}
         for place in np.nonzero(bottom > top)[0].tolist():
             value = _number_between(ends, place, self.names[place])
@@ -172,7 +176,7 @@ class CaseBuilder:
             strict.append(flags)
         cover = Box(torch.from_numpy(low), torch.from_numpy(high))
         points = Box(torch.from_numpy(bottom), torch.from_numpy(top))
-        return Case(cover, points, texts, UnsafeSet(tuple(halves)), tuple(strict))
+        return Case(cover, points, texts, UnsafeSet(tuple(halves)), tuple(strict), unbounded)
 
     def _halfspaces(self, clause: list[Atom]) -> tuple[Halfspaces, torch.Tensor]:
         rows = max(1, len(clause))
@@ -191,6 +195,19 @@ class CaseBuilder:
         flags = torch.zeros(rows, dtype=torch.bool)
         flags[: len(clause)] = torch.tensor([atom.strict for atom in clause], dtype=torch.bool)
         return Halfspaces(torch.from_numpy(matrix), torch.from_numpy(offset)), flags
+
+
+def _filled(ends: Ends) -> tuple[list[Number], list[Number], list[Number], list[Number], bool]:
+    """Bounds with the missing ones filled in: the range of float32 for the cover, near the other end for the points."""
+    wide, some = Decimal(LARGEST), Decimal(1000)
+    lower = [-wide if value is None else value for value in ends.lower]
+    upper = [wide if value is None else value for value in ends.upper]
+    if None not in ends.lower and None not in ends.upper:
+        return lower, upper, lower, upper, False
+    pairs = list(zip(ends.lower, ends.upper, strict=True))
+    near_lower = [min(-some, Decimal(float(high or 0)) - some) if low is None else low for low, high in pairs]
+    near_upper = [max(some, Decimal(float(low or 0)) + some) if high is None else high for low, high in pairs]
+    return lower, upper, near_lower, near_upper, True
 
 
 def _branches(formula: Formula) -> list[list[Atom]]:
@@ -223,9 +240,11 @@ def _number_between(ends: Ends, place: int, name: str) -> str:
     low, high = Fraction(ends.lower[place] or 0), Fraction(ends.upper[place] or 0)
     value = low if not ends.open_lower[place] else high if not ends.open_upper[place] else (low + high) / 2
     denominator, digits = value.denominator, 0
-    while denominator % 10 in (0, 2, 4, 5, 6, 8) and denominator > 1:
-        denominator //= 5 if denominator % 5 == 0 else 2
-        digits += 1
+    for factor in (2, 5):
+        count = 0
+        while denominator % factor == 0:
+            denominator, count = denominator // factor, count + 1
+        digits = max(digits, count)
     if denominator != 1:
         raise PropertyError(f"no float32 number lies between the bounds of {name}, and no decimal one was found")
     whole = value * 10**digits

@@ -12,7 +12,7 @@ from typing import NoReturn
 from robust.errors import PropertyError
 
 _COMMENT = re.compile(r";[^\n]*")
-_TOKEN = re.compile(r'[()]|"[^"\n]*"|[^\s()"]+(?:\[[^\]()]*\])?')
+_TOKEN = re.compile(r'[()]|"[^"\n]*"|\[[^\]()]*\]|[^\s()"\[]+(?:\[[^\]()]*\])?|["\[]')
 """A bracket, a quoted name, or a word; a word may carry indices or a shape with blanks inside: ``[2, 2]``."""
 
 Form = str | list["Form"]

@@ -18,6 +18,7 @@ COMPARISONS = {"<=": (1, False), ">=": (-1, False), "<": (1, True), ">": (-1, Tr
 """Sign that brings a comparison into the form ``p <= 0``, and whether it is strict."""
 
 LARGEST_DEGREE = 8
+_HUGE = 10**300
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +159,8 @@ def _as_bound(polynomial: Polynomial, strict: bool) -> Bound | None:
     if len(single) != 1 or len(single[0]) != 1:
         return None
     slope = polynomial[single[0]]
-    return Bound(single[0][0], -polynomial.get((), Fraction(0)) / slope, slope > 0, strict)
+    value = -polynomial.get((), Fraction(0)) / slope
+    return Bound(single[0][0], value, slope > 0, strict) if abs(value) < _HUGE else None
 
 
 def _sum(one: Polynomial, other: Polynomial, sign: int) -> Polynomial:

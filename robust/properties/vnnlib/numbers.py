@@ -17,12 +17,12 @@ Number = Decimal | Fraction
 NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d{1,3})?")
 """What counts as a number: no ``nan``, no ``inf``, no exponent that could fill the memory."""
 
-_LARGEST = float(np.finfo(np.float32).max)
+LARGEST = float(np.finfo(np.float32).max)
 
 
 def is_number(token: str) -> bool:
-    """Whether a token is a number; never NaN or infinite."""
-    return NUMBER.fullmatch(token) is not None
+    """Whether a token is a number; never NaN, and never beyond what a float64 can hold."""
+    return NUMBER.fullmatch(token) is not None and math.isfinite(float(token))
 
 
 def below(value: Number) -> float:
@@ -64,7 +64,7 @@ def nearest_float32(value: Number) -> np.float32:
 
 def _rounded(values: NDArray[np.float64], *, up: bool) -> NDArray[np.float32]:
     """To float32, towards one side; float64 numbers beyond the range of float32 stay at its ends."""
-    cast = np.clip(values, -_LARGEST, _LARGEST).astype(np.float32)
+    cast = np.clip(values, -LARGEST, LARGEST).astype(np.float32)
     wrong = (cast < values) if up else (cast > values)
     inward = np.nextafter(cast, np.float32(np.inf if up else -np.inf))
     return np.where(wrong & np.isfinite(inward), inward, cast).astype(np.float32)

@@ -75,6 +75,8 @@ class Case:
         texts: for those inputs, place -> a number of the text that lies inside.
         unsafe: over the observed values (``Query.observed``), float64; constraints that are strict count as not strict.
         strict: per clause bool ``[m]``: which constraints are strict.
+        unbounded: some input lacks a bound (version 2 allows that): the cover is then all finite float32 numbers, which
+            is not all real ones, and the points are some of them.
     """
 
     cover: Box
@@ -82,6 +84,7 @@ class Case:
     texts: dict[int, str]
     unsafe: UnsafeSet
     strict: tuple[Tensor, ...]
+    unbounded: bool = False
 
     def reached(self, observed: Tensor) -> Tensor:
         """Bool ``[n]``: float64 values ``[n, observed]`` are unsafe, strict constraints taken strictly."""

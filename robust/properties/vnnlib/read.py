@@ -221,7 +221,7 @@ def _query(
             builder.add(reader.formula(item.form[1], item.token))
         elif head not in skipped and head not in ("set-logic", "check-sat", "set-info", "get-model"):
             source.fail(f"unknown statement {head!r}", item.token, wanted="declarations and (assert ...)")
-    cases = builder.cases(needs_constraint=version == 1)
+    cases = builder.cases(strictly=version == 1)
     return Query(version, networks, tuple(builder.observed), cases)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from itertools import pairwise
 
 import torch
@@ -105,7 +106,7 @@ def _box(case: Case, names: list[str]) -> list[str]:
     """The ends of the cover; what has no float32 number inside keeps the number that it had."""
     found = []
     for place, (low, high) in enumerate(zip(case.cover.lower.tolist(), case.cover.upper.tolist(), strict=True)):
-        texts = (case.texts[place],) * 2 if place in case.texts else (_number(low), _number(high))
+        texts = (case.texts[place],) * 2 if place in case.texts else (_exact(low), _exact(high))
         found += [f"(>= {names[place]} {texts[0]})", f"(<= {names[place]} {texts[1]})"]
     return found
 
@@ -132,6 +133,12 @@ def _sum(row: list[float], terms: list[str]) -> str:
     if not parts:
         return f"(* 0.0 {terms[0]})"
     return parts[0] if len(parts) == 1 else f"(+ {' '.join(parts)})"
+
+
+def _exact(value: float) -> str:
+    """Every digit, where the short form is another real number: an end of a box must not move."""
+    short = repr(float(value))
+    return short if Decimal(short) == Decimal(value) else str(Decimal(value))
 
 
 def _number(value: float) -> str:
