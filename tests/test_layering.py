@@ -28,7 +28,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "verifiers": NOUNS,
     **{measure: NOUNS | {"attacks", "verifiers"} | MEASURES for measure in MEASURES},
     "robust.audit": NOUNS | {"attacks", "verifiers"} | MEASURES,
-    "robust.cli": NOUNS | {"robust.audit", "reports"},
+    "robust.cli": NOUNS | {"attacks", "verifiers", "robust.audit", "reports"},
     "reports": {"robust.record", "robust.errors"},
 }
 FILES = sorted(path for room in ("robust", "attacks", "verifiers", "reports") for path in (ROOT / room).rglob("*.py"))

@@ -44,6 +44,23 @@ app.add_typer(config.app, name="config")
 app.command("doctor")(interruptible(doctor.doctor))
 
 
+def _solver(context: typer.Context) -> None:
+    """Answer a VNN-LIB query: sat, unsat, unknown or timed-out. See robust verify --help."""
+    from robust.cli.verify import solver_main
+
+    raise typer.Exit(solver_main([context.info_name or "verify", *context.args]))
+
+
+def _supports(context: typer.Context) -> None:
+    """Say what the solver can do, in the form that VNN-LIB 2 asks for."""
+    _solver(context)
+
+
+_AS_THEY_ARE = {"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []}
+app.command("verify", context_settings=_AS_THEY_ARE)(_solver)
+app.command("supports", context_settings=_AS_THEY_ARE)(_supports)
+
+
 @app.callback(invoke_without_command=True)
 def _root(
     context: typer.Context,

@@ -29,6 +29,8 @@ class OnnxModule(nn.Module):
         file: what ``read_onnx`` gave, or a path.
         input_shapes: shape of one sample per input, where the file leaves axes free.
         output: name of the value to compute; by default the file's first output.
+        batched: whether the first axis of the inputs is the batch; by default read off their shapes. If not, one sample
+            is all of the file's input.
 
     Attributes:
         input_shapes: shape of one sample per input.
@@ -50,6 +52,7 @@ class OnnxModule(nn.Module):
         *,
         input_shapes: Sequence[Sequence[int]] | None = None,
         output: str | None = None,
+        batched: bool | None = None,
     ) -> None:
         super().__init__()
         file = file if isinstance(file, OnnxFile) else read_onnx(file)
@@ -57,7 +60,7 @@ class OnnxModule(nn.Module):
         self.input_names = tuple(value.name for value in file.inputs)
         self.input_types = tuple(value.dtype for value in file.inputs)
         self.output_name = output or file.outputs[0].name
-        self.batched = all(_is_batched(value) for value in file.inputs)
+        self.batched = all(_is_batched(value) for value in file.inputs) if batched is None else batched
         self.declared_batch = _declared_batch(file) if self.batched else None
         self.input_shapes = _shapes(file, input_shapes, self.batched)
         self.sample_by_sample = False

@@ -1,31 +1,73 @@
-"""Verdicts, findings, evidence and the audit record: what reports and the gate read, and all that they read."""
+"""Verdicts, findings, evidence and the audit record: what reports and the gate read, and all that they read.
 
-from robust.record.evidence import (
-    Band,
-    BarPlot,
-    Curve,
-    CurvePlot,
-    Evidence,
-    ImageItem,
-    Images,
-    Note,
-    Series,
-    Table,
-    Witness,
-)
-from robust.record.finding import Cost, Finding, GateLevel, Interval, Outcome, Threshold
-from robust.record.images import image_item, png_bytes
-from robust.record.record import (
-    SCHEMA_VERSION,
-    AuditRecord,
-    CheckRecord,
-    DataRecord,
-    GateResult,
-    SubjectRecord,
-    Totals,
-    record_schema,
-)
-from robust.record.verdict import Verdict, VerdictResult
+Names are resolved on first use, so that an engine that only says verdicts imports no pydantic.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from robust.record.answer import Verdict
+    from robust.record.evidence import (
+        Band,
+        BarPlot,
+        Curve,
+        CurvePlot,
+        Evidence,
+        ImageItem,
+        Images,
+        Note,
+        Series,
+        Table,
+        Witness,
+    )
+    from robust.record.finding import Cost, Finding, GateLevel, Interval, Outcome, Threshold
+    from robust.record.images import image_item, png_bytes
+    from robust.record.record import (
+        SCHEMA_VERSION,
+        AuditRecord,
+        CheckRecord,
+        DataRecord,
+        GateResult,
+        SubjectRecord,
+        Totals,
+        record_schema,
+    )
+    from robust.record.verdict import VerdictResult
+
+_HOMES = {
+    "AuditRecord": "robust.record.record",
+    "Band": "robust.record.evidence",
+    "BarPlot": "robust.record.evidence",
+    "CheckRecord": "robust.record.record",
+    "Cost": "robust.record.finding",
+    "Curve": "robust.record.evidence",
+    "CurvePlot": "robust.record.evidence",
+    "DataRecord": "robust.record.record",
+    "Evidence": "robust.record.evidence",
+    "Finding": "robust.record.finding",
+    "GateLevel": "robust.record.finding",
+    "GateResult": "robust.record.record",
+    "ImageItem": "robust.record.evidence",
+    "Images": "robust.record.evidence",
+    "Interval": "robust.record.finding",
+    "Note": "robust.record.evidence",
+    "Outcome": "robust.record.finding",
+    "SCHEMA_VERSION": "robust.record.record",
+    "Series": "robust.record.evidence",
+    "SubjectRecord": "robust.record.record",
+    "Table": "robust.record.evidence",
+    "Threshold": "robust.record.finding",
+    "Totals": "robust.record.record",
+    "Verdict": "robust.record.answer",
+    "VerdictResult": "robust.record.verdict",
+    "Witness": "robust.record.evidence",
+    "image_item": "robust.record.images",
+    "png_bytes": "robust.record.images",
+    "record_schema": "robust.record.record",
+}
 
 __all__ = [
     "SCHEMA_VERSION",
@@ -58,3 +100,9 @@ __all__ = [
     "png_bytes",
     "record_schema",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'robust.record' has no attribute {name!r}")

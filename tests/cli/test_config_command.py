@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from robust import __version__
 from robust.audit.catalogue import CHECKS
 from robust.audit.plan import Plan
 from robust.audit.plan_layers import flatten_plan
@@ -72,7 +73,8 @@ def test_list_of_one_kind(robust: Robust) -> None:
 
 def test_no_command_is_help_and_an_unknown_one_is_usage(robust: Robust) -> None:
     assert "audit" in robust("--help").out
-    assert robust("--version").out.startswith("robust-audit ")
+    assert robust("--version").out == f"{__version__}\n"
+    assert robust("--name").out == "robust-audit\n"
     result = robust("adit")
     assert (result.status, result.out) == (2, "")
     assert "adit" in result.err

@@ -1,0 +1,131 @@
+"""A list of instances in one process: rows of model, query and timeout, as the verification competitions write them."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from robust.cli.solve import Solver
+from robust.errors import RobustError, UsageError
+from verifiers.deadline import Deadline
+
+COLUMNS = ("onnx", "vnnlib", "verdict", "seconds", "cpu_seconds", "stage", "reason")
+
+
+@dataclass(frozen=True)
+class Instance:
+    """A row: model and query as the list writes them, where they lie, and the seconds that the list allows."""
+
+    onnx: str
+    vnnlib: str
+    model: Path
+    query: Path
+    timeout: float | None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of an instance: ``sat``, ``unsat``, ``unknown``, ``timed-out``, or ``error``."""
+
+    instance: Instance
+    verdict: str
+    seconds: float
+    cpu_seconds: float
+    stage: str
+    reason: str
+
+    def row(self) -> tuple[str, ...]:
+        """In the order of ``COLUMNS``."""
+        times = (f"{self.seconds:.3f}", f"{self.cpu_seconds:.3f}")
+        return (self.instance.onnx, self.instance.vnnlib, self.verdict, *times, self.stage, self.reason)
+
+
+def read_list(path: Path) -> list[Instance]:
+    """Rows of a list; a header is recognised, further columns are ignored.
+
+    Raises:
+        UsageError: it cannot be read, a row has too few columns, a timeout is no number.
+    """
+    try:
+        rows = list(csv.reader(path.read_text(encoding="utf-8").splitlines()))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UsageError(f"cannot read the list {path}", wanted="rows of onnx,vnnlib,timeout", got=error) from error
+    found = []
+    for number, row in enumerate(rows, 1):
+        cells = [cell.strip() for cell in row]
+        if not any(cells) or (number == 1 and cells[0].lower() == "onnx"):
+            continue
+        if len(cells) < 2:
+            raise UsageError(f"{path}, line {number}: too few columns", wanted="onnx,vnnlib,timeout", got=row)
+        found.append(_instance(path, number, cells))
+    if not found:
+        raise UsageError(f"the list {path} is empty", wanted="rows of onnx,vnnlib,timeout")
+    return found
+
+
+def _instance(path: Path, number: int, cells: list[str]) -> Instance:
+    try:
+        timeout = float(cells[2]) if len(cells) > 2 and cells[2] else None
+    except ValueError as error:
+        raise UsageError(f"{path}, line {number}: a timeout is a number", got=cells[2]) from error
+    if timeout is not None and not 0 < timeout < float("inf"):
+        raise UsageError(f"{path}, line {number}: a timeout is a number of seconds", wanted="> 0", got=cells[2])
+    model, query = _packed(path.parent / cells[0]), _packed(path.parent / cells[1])
+    return Instance(cells[0], cells[1], model, query, timeout)
+
+
+def _packed(path: Path) -> Path:
+    """The gzipped file where the plain one is missing."""
+    packed = path.with_name(path.name + ".gz")
+    return packed if not path.exists() and packed.exists() else path
+
+
+def run_instances(solver: Solver, instances: list[Instance], most: float | None = None) -> Iterator[Outcome]:
+    """Answer one after the other.
+
+    Args:
+        solver: keeps models from one to the next.
+        instances: of ``read_list``.
+        most: at most so many seconds for each.
+    """
+    for item in instances:
+        limits = [limit for limit in (item.timeout, most) if limit is not None]
+        wall, cpu = time.monotonic(), time.process_time()
+        try:
+            found = solver.solve(item.query, {"": item.model}, Deadline(min(limits) if limits else None))
+            verdict, stage, reason = found.result, found.stage, found.reason
+        except RobustError as error:
+            verdict, stage, reason = "error", "", " ".join(str(error).split())
+        yield Outcome(item, verdict, time.monotonic() - wall, time.process_time() - cpu, stage, reason)
+
+
+def run_list(arguments: argparse.Namespace) -> int:
+    """``robust verify --instances``: a line per instance; the exit status."""
+    if arguments.files or arguments.network:
+        raise UsageError("a list names its own models and queries", got=arguments.files or arguments.network)
+    solver = Solver(engine=arguments.engine, seed=arguments.seed)
+    done = []
+    for found in run_instances(solver, read_list(arguments.instances), arguments.timeout):
+        done.append(found)
+        line = f"{found.verdict:9s} {found.seconds:8.2f} s  {found.instance.onnx}  {found.instance.vnnlib}"
+        sys.stdout.write(line + (f"  {found.reason}\n" if found.verdict == "error" else "\n"))
+        sys.stdout.flush()
+    if arguments.output is not None:
+        _write(arguments.output, done)
+    verdicts = {found.verdict for found in done}
+    return 2 if "error" in verdicts else 3 if verdicts & {"unknown", "timed-out"} else 0
+
+
+def _write(path: Path, done: list[Outcome]) -> None:
+    try:
+        with path.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(COLUMNS)
+            writer.writerows(found.row() for found in done)
+    except OSError as error:
+        raise UsageError(f"cannot write {path}", got=error) from error

@@ -1,0 +1,231 @@
+"""``robust verify``: verdicts by hand on tiny networks, in the words and exit statuses of the solver interface."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from robust.properties.vnnlib import read_query
+from tests.cli.conftest import ROOT, Robust
+
+SHARED = ROOT.parent / "shared" / "vnncomp"
+FIRST = "(declare-const X_0 Real)(declare-const X_1 Real)(declare-const Y_0 Real)(declare-const Y_1 Real)\n"
+BOX = "(assert (>= X_0 0))(assert (<= X_0 1))(assert (>= X_1 0.1))(assert (<= X_1 0.7))\n"
+
+
+def save(
+    path: Path,
+    nodes: list[onnx.NodeProto],
+    *,
+    inputs: dict[str, list[int]],
+    outputs: dict[str, list[int]],
+    **weights: list[float],
+) -> Path:
+    constants = [numpy_helper.from_array(np.array(value, dtype=np.float32), name) for name, value in weights.items()]
+    infos = [
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in group.items()]
+        for group in (inputs, outputs)
+    ]
+    model = helper.make_model(
+        helper.make_graph(nodes, "tiny", infos[0], infos[1], constants), opset_imports=[helper.make_opsetid("", 17)]
+    )
+    model.ir_version = 8
+    content = model.SerializeToString()
+    path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
+    return path
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """``h = [x0 + x1, x0 - x1]``, ``y = relu(h)``."""
+    nodes = [helper.make_node("Gemm", ["x", "w", "b"], ["h"]), helper.make_node("Relu", ["h"], ["y"])]
+    return save(tmp_path / "m.onnx", nodes, inputs={"x": [1, 2]}, outputs={"y": [1, 2]}, w=[[1, 1], [1, -1]], b=[0, 0])  # type: ignore[list-item]
+
+
+def write(path: Path, text: str) -> str:
+    path.write_text(text, encoding="utf-8")
+    return str(path)
+
+
+VERDICTS = [
+    # y0 = x0 + x1 in [.1, 1.7], y1 = relu(x0 - x1) in [0, .9]; ends are decimal, so that their borders are not reached
+    ("(assert (>= Y_0 1.71))", "unsat"),
+    ("(assert (>= Y_0 1.69))", "sat"),
+    ("(assert (<= Y_0 0.09))", "unsat"),
+    ("(assert (<= Y_1 -0.001))", "unsat"),
+    ("(assert (<= Y_1 0))", "sat"),
+    ("(assert (< Y_1 0))", "unknown"),  # the border belongs to the closed set, which bounds cannot exclude
+    ("(assert (or (and (>= Y_0 3) (<= Y_1 0)) (and (>= Y_1 0.91))))", "unsat"),
+    ("(assert (or (and (>= Y_0 3) (<= Y_1 0)) (and (>= Y_1 0.89))))", "sat"),
+    ("(assert (<= (+ X_0 X_1) 0.2))(assert (<= Y_0 0.15))", "sat"),
+    ("(assert (>= (+ X_0 X_1) 1.75))", "unsat"),
+    ("(assert (= Y_1 0))", "sat"),
+    ("(assert (or (and (>= X_0 2) (<= Y_0 5)) (and (<= X_0 -1) (<= Y_0 5))))", "unsat"),
+]
+
+
+@pytest.mark.parametrize(("text", "verdict"), VERDICTS)
+def test_verdicts_by_hand(robust: Robust, model: Path, tmp_path: Path, text: str, verdict: str) -> None:
+    query = write(tmp_path / "q.vnnlib", FIRST + BOX + text)
+    result = robust("verify", query, "--network", f"any={model}", "--timeout", "20")
+    assert result.out.splitlines()[0] == verdict, result.err
+    assert result.status == 0
+    assert robust("verify", str(model), query).status == {"unsat": 0, "sat": 1, "unknown": 3}[verdict]
+    if verdict == "sat":
+        values = {name: float(value) for name, value in re.findall(r"\((\w+) (\S+?)\)", result.out)}
+        x0, x1 = values["X_0"], values["X_1"]
+        assert 0 <= x0 <= 1
+        assert 0.1 <= x1 <= 0.7
+        assert values["Y_0"] == pytest.approx(x0 + x1, abs=1e-6)
+        assert values["Y_1"] == pytest.approx(max(0, x0 - x1), abs=1e-6)
+        point = np.array([[values["Y_0"], values["Y_1"], x0, x1]])
+        import torch
+
+        (case, *_) = read_query(query).cases
+        assert case.reached(torch.from_numpy(point[:, : case.unsafe.outputs])).item()
+    else:
+        assert len(result.out.splitlines()) == 1
+
+
+def test_an_input_that_no_float32_equals_is_answered_with_its_text(robust: Robust, model: Path, tmp_path: Path) -> None:
+    text = FIRST + "(assert (= X_0 0.1))(assert (<= X_1 1))(assert (>= X_1 0))(assert (>= Y_0 1.05))"
+    query = write(tmp_path / "q.vnnlib", text)
+    result = robust("verify", query, "--network", f"N={model}")
+    assert result.out.startswith("sat\n((X_0 0.1)\n")
+
+
+def test_version_2_assignment(robust: Robust, model: Path, tmp_path: Path) -> None:
+    text = """(vnnlib-version <2.0>)
+    (declare-network f (declare-input A float32 [1,2]) (declare-hidden H float32 [1,2] "h")
+                       (declare-output B float32 [1,2]))
+    (declare-network g (equal-to f) (declare-input C float32 [1,2]) (declare-hidden K float32 [1,2] "h")
+                       (declare-output D float32 [1,2]))
+    (assert (and (== A[0,0] 0.25) (== A[0,1] 0.5) (== C[0,0] 1) (== C[0,1] 0.5)))
+    (assert (<= H[0,1] 0)) """
+    query = write(tmp_path / "q.vnnlib", text + "(assert (> D[0,1] B[0,1]))")
+    result = robust("verify", query, "--network", f"f={model}", "--timeout", "20")
+    assert result.out.split("\n") == [
+        *(
+            "sat",
+            "A float32 [1,2]",
+            "0.25",
+            "0.5",
+            "H float32 [1,2]",
+            "0.75",
+            "-0.25",
+            "B float32 [1,2]",
+            "0.75",
+            "0.0",
+        ),
+        *("C float32 [1,2]", "1.0", "0.5", "K float32 [1,2]", "1.5", "0.5", "D float32 [1,2]", "1.5", "0.5", ""),
+    ]
+    query = write(tmp_path / "q.vnnlib", text + "(assert (<= D[0,1] (+ B[0,1] 0.4)))")
+    assert robust("verify", query, "--network", f"f={model}").out == "unsat\n"
+
+
+def test_two_inputs_and_two_outputs_keep_their_order(robust: Robust, tmp_path: Path) -> None:
+    nodes = [helper.make_node("Sub", ["a", "b"], ["d"]), helper.make_node("Add", ["a", "b"], ["s"])]
+    two = {"a": [1, 1], "b": [1, 1]}
+    model = save(tmp_path / "two.onnx.gz", nodes, inputs=two, outputs={"d": [1, 1], "s": [1, 1]})
+    text = """(vnnlib-version <2.0>)
+    (declare-network N (declare-input P real [1,1]) (declare-input Q real [1,1])
+                       (declare-output D real [1,1]) (declare-output S real [1,1]))
+    (assert (and (>= P[0,0] 0) (<= P[0,0] 1) (>= Q[0,0] 10) (<= Q[0,0] 11)))"""
+    for tail, verdict in (("(>= D[0,0] -8)", "unsat"), ("(<= D[0,0] -10)", "sat"), ("(<= S[0,0] 9.9)", "unsat")):
+        query = write(tmp_path / "q.vnnlib", f"{text}(assert {tail})")
+        assert robust("verify", query, "--network", f"N={model}").out.split("\n")[0] == verdict
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ((), "a model and a query are needed"),
+        (("q.vnnlib",), "a model and a query are needed"),
+        (("q.vnnlib", "--network", "m.onnx"), "NAME=MODEL"),
+        (("q.vnnlib", "--network", "N=nowhere.onnx"), "cannot read the ONNX file"),
+        (("nowhere.vnnlib", "--network", "N=m.onnx"), "cannot read the query"),
+        (("q.vnnlib", "--network", "N=m.onnx", "--timeout", "-1"), "a timeout is a number of seconds"),
+        (("q.vnnlib", "--network", "N=m.onnx", "--engine", "magic"), "magic"),
+        (("q.vnnlib", "--network", "N=m.onnx", "--network", "M=m.onnx"), "do not fit the networks"),
+        (("three.vnnlib", "--network", "N=m.onnx"), "another number of"),
+        (("wide.vnnlib", "--network", "N=m.onnx"), "as many inputs"),
+        (("--instances", "nowhere.csv"), "cannot read the list"),
+    ],
+)
+def test_bad_usage_is_status_2(
+    robust: Robust, model: Path, tmp_path: Path, words: tuple[str, ...], message: str
+) -> None:
+    write(tmp_path / "q.vnnlib", FIRST + BOX + "(assert (<= Y_0 9))")
+    write(tmp_path / "three.vnnlib", FIRST + "(declare-const Y_2 Real)" + BOX + "(assert (<= Y_2 9))")
+    wide = "(declare-const X_2 Real)(assert (>= X_2 0))(assert (<= X_2 1))"
+    write(tmp_path / "wide.vnnlib", FIRST + wide + BOX + "(assert (<= Y_1 9))")
+    result = robust("verify", *words)
+    assert (result.status, result.out) == (2, "")
+    assert message in result.err
+
+
+def test_a_list_in_one_process(robust: Robust, model: Path, tmp_path: Path) -> None:
+    write(tmp_path / "no.vnnlib", FIRST + BOX + "(assert (>= Y_0 1.71))")
+    packed = tmp_path / "yes.vnnlib.gz"
+    packed.write_bytes(gzip.compress((FIRST + BOX + "(assert (>= Y_0 1.5))").encode()))
+    rows = "onnx,vnnlib,timeout_s,expected\nm.onnx,no.vnnlib,9,unsat\nm.onnx,yes.vnnlib,9,sat\n"
+    write(tmp_path / "list.csv", rows)
+    result = robust("verify", "--instances", "list.csv", "--output", "results.csv")
+    assert result.status == 0
+    assert [line.split()[0] for line in result.out.splitlines()] == ["unsat", "sat"]
+    with (tmp_path / "results.csv").open(encoding="utf-8") as file:
+        assert [row["verdict"] for row in csv.DictReader(file)] == ["unsat", "sat"]
+    write(tmp_path / "list.csv", rows + "m.onnx,gone.vnnlib,9\n")
+    assert robust("verify", "--instances", "list.csv").status == 2
+
+
+def test_supports_and_help(robust: Robust) -> None:
+    assert robust("supports", "--onnx-opset-versions").out == "9\n24\n"
+    assert robust("supports", "--vnnlib-versions").out == "1.0\n2.0\n"
+    assert robust("supports", "--serialise-assignments").out == "false\n"
+    operators = robust("supports", "--onnx-operators").out.splitlines()
+    assert {"Gemm", "Relu", "Conv"} <= set(operators)
+    assert robust("supports", "--magic").status == 2
+    assert "verify" in robust("--help").out
+    assert "--timeout" in robust("verify", "--help").out
+
+
+def test_a_query_waits_for_nothing_that_only_an_audit_needs(model: Path, tmp_path: Path) -> None:
+    query = write(tmp_path / "q.vnnlib", FIRST + BOX + "(assert (>= Y_0 1.71))")
+    heavy = ("typer", "rich", "pydantic", "pandas", "scipy", "sklearn", "onnxruntime", "z3", "foolbox")
+    code = (
+        f"import sys\nsys.argv = ['robust', 'verify', {query!r}, '--network', 'N={model}']\n"
+        "from robust.cli import main\n"
+        "try:\n    main()\nexcept SystemExit as end:\n    assert not end.code\n"
+        f"print('HEAVY', [name for name in {heavy!r} if name in sys.modules])\n"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert result.stdout == "unsat\nHEAVY []\n", result.stdout + result.stderr
+
+
+KNOWN = [
+    ("acasxu", "ACASXU_run2a_1_7_batch_2000", "prop_3", "sat"),
+    ("acasxu", "ACASXU_run2a_2_1_batch_2000", "prop_2", "sat"),
+    ("mnist_fc", "mnist-net_256x2", "prop_1_0.03", "sat"),
+    ("rl_benchmarks", "cartpole", "cartpole_case_unsafe_0", "unsat"),
+]
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="no benchmarks beside the checkout")
+@pytest.mark.parametrize(("folder", "network", "query", "verdict"), KNOWN)
+def test_known_verdicts(robust: Robust, folder: str, network: str, query: str, verdict: str) -> None:
+    model = SHARED / folder / "onnx" / f"{network}.onnx.gz"
+    text = SHARED / folder / "vnnlib" / f"{query}.vnnlib.gz"
+    result = robust("verify", str(text), "--network", f"N={model}", "--timeout", "30")
+    assert result.out.splitlines()[0] in (verdict, "unknown")
+    if verdict == "sat":
+        assert result.out.splitlines()[0] == verdict

@@ -1,0 +1,122 @@
+"""Decisions over cases: one witness settles, all proofs settle, everything else is unknown and says why."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from robust.graph import trace
+from robust.properties import Box, Halfspaces, Property, UnsafeSet
+from robust.record import Verdict
+from verifiers import Deadline, Network, decide
+from verifiers.decide import STAGES, bound_margins
+
+
+@pytest.fixture(scope="module")
+def network() -> Network:
+    """``y = relu(x) + relu(-x) - 0.25 = |x| - 0.25``."""
+    module = nn.Sequential(nn.Linear(1, 2), nn.ReLU(), nn.Linear(2, 1))
+    with torch.no_grad():
+        module[0].weight.copy_(torch.tensor([[1.0], [-1.0]]))
+        module[0].bias.zero_()
+        module[2].weight.copy_(torch.tensor([[1.0, 1.0]]))
+        module[2].bias.copy_(torch.tensor([-0.25]))
+    return Network(trace(module, (1,), device=torch.device("cpu")))
+
+
+def reaches_below(low: float, high: float, level: float) -> Property:
+    ends = (torch.tensor([end], dtype=torch.float64) for end in (low, high))
+    return Property(Box(*ends), UnsafeSet((Halfspaces(torch.ones(1, 1).double(), torch.tensor([level]).double()),)))
+
+
+def forever() -> Deadline:
+    return Deadline(None)
+
+
+def finder(cases: list[Property], network: Network) -> tuple[Callable[..., Tensor], Callable[..., Tensor | None]]:
+    """A search that proposes the point of the box nearest to zero, and a replay that runs the network."""
+
+    def search(place: int, round_: int, deadline: Deadline) -> Tensor:
+        return cases[place].inputs.bounding_box().clamp(torch.zeros(1, 1)).float()
+
+    def replay(place: int, points: Tensor) -> Tensor | None:
+        reached = cases[place].unsafe.contains(network.graph.forward(points).double())
+        return points[reached][0] if bool(reached.any()) else None
+
+    return search, replay
+
+
+def test_all_cases_proved_is_verified(network: Network) -> None:
+    cases = [reaches_below(1, 2, 0.7), reaches_below(-3, -1, 0.7)]  # |x| - .25 >= .75
+    found = decide(network, cases, deadline=forever())
+    assert found.verdict is Verdict.VERIFIED
+    assert found.stage == "interval"
+    assert found.bound == pytest.approx(0.05, abs=1e-4)
+
+
+def test_one_witness_is_falsified_even_beside_proved_cases(network: Network) -> None:
+    cases = [reaches_below(1, 2, 0.7), reaches_below(-3, 0.25, 0.1)]
+    search, replay = finder(cases, network)
+    found = decide(network, cases, deadline=forever(), search=search, replay=replay)
+    assert (found.verdict, found.case, found.stage) == (Verdict.FALSIFIED, 1, "short witness search")
+    assert found.witness is not None
+    assert found.witness.tolist() == [0.0]
+
+
+def test_what_does_not_replay_is_not_falsified(network: Network) -> None:
+    cases = [reaches_below(-3, 0.25, 0.1)]
+    search, _ = finder(cases, network)
+    found = decide(network, cases, deadline=forever(), search=search, replay=lambda place, points: None)
+    assert found.verdict is Verdict.UNKNOWN
+    assert not found.timed_out
+    assert decide(network, cases, deadline=forever(), search=search).verdict is Verdict.UNKNOWN
+
+
+def test_one_open_case_leaves_everything_unknown(network: Network) -> None:
+    found = decide(network, [reaches_below(1, 2, 0.7), reaches_below(-1, 1, 0.1)], deadline=forever())
+    assert found.verdict is Verdict.UNKNOWN
+    assert "1 of 2 cases are open" in found.reason
+
+
+def test_no_time_is_said_and_no_graph_is_said(network: Network) -> None:
+    late = decide(network, [reaches_below(1, 2, 0.7)], deadline=Deadline(0.0))
+    assert (late.verdict, late.timed_out) == (Verdict.UNKNOWN, True)
+    blind = decide(None, [reaches_below(1, 2, 0.7)], deadline=forever())
+    assert blind.verdict is Verdict.UNKNOWN
+    assert "cannot be bounded" in blind.reason
+
+
+def test_no_case_holds_vacuously(network: Network) -> None:
+    assert decide(network, [], deadline=forever()).verdict is Verdict.VERIFIED
+
+
+def test_a_stage_can_be_added(network: Network) -> None:
+    seen: list[list[int]] = []
+    table = (*STAGES[:2], ("mine", lambda work: seen.append(list(work.open))))
+    decide(network, [reaches_below(1, 2, 0.7), reaches_below(-1, 1, 0.1)], deadline=forever(), stages=table)
+    assert seen == [[1]]
+
+
+def test_margins_are_those_of_the_worst_clause(network: Network) -> None:
+    box = reaches_below(1, 2, 0).inputs
+    one = Halfspaces(torch.tensor([[1.0]]).double(), torch.tensor([0.5]).double())  # proved by .25
+    two = Halfspaces(torch.tensor([[-1.0], [1.0]]).double(), torch.tensor([0.0, 0.25]).double())  # -1.75 and .5
+    never = Halfspaces(torch.tensor([[-1.0]]).double(), torch.tensor([-1.0]).double())  # y >= 1 is possible
+    margins = bound_margins(
+        network, [Property(box, UnsafeSet((one, two))), Property(box, UnsafeSet((one, never)))], "crown"
+    )
+    assert margins[0] == pytest.approx(0.25, abs=1e-4)
+    assert margins[1] == pytest.approx(-0.75, abs=1e-4)
+
+
+def test_deadlines() -> None:
+    assert Deadline(None).left == float("inf")
+    assert not Deadline(100).expired
+    assert Deadline(0).expired
+    assert Deadline(5, start=time.monotonic() - 6).expired
+    assert Deadline(100).within(1).left <= 1
+    assert Deadline(None).within(2).left <= 2

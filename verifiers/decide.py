@@ -1,0 +1,236 @@
+"""Decide a query: some case has a witness, or every case is proved, or nobody knows.
+
+The cases of a query are properties of one network, each over its own input set; the query is satisfiable when one of
+them is violated. So one witness settles it, and all of them have to be proved for the opposite. The stages stand in a
+table: each closes cases or finds a witness, and what it leaves open goes on to the next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from robust.properties import Property
+from robust.record.answer import Verdict
+from verifiers.certify import confirmed_bounds
+from verifiers.deadline import Deadline
+from verifiers.network import Network
+from verifiers.propagation import Effort
+from verifiers.region import region_of
+
+Search = Callable[[int, int, Deadline], Tensor | None]
+"""``(case, round, deadline)`` to candidate points ``[k, *shape]``, or None. Round 0 is short."""
+
+Replay = Callable[[int, Tensor], Tensor | None]
+"""``(case, candidates)`` to the first candidate ``[*shape]`` that the real model confirms as a witness, or None."""
+
+SEARCH_SHARE = 0.2
+"""Share of the time that is left which the long search may take."""
+
+LONGEST_SEARCH = 20.0
+"""Seconds after which the long search gives up even if there is more time."""
+
+ROUNDS = 12
+"""Rounds after which the long search gives up."""
+
+MOST_OPEN = 64
+"""Cases that are bounded together."""
+
+
+@dataclass(frozen=True, eq=False)
+class Decision:
+    """The answer.
+
+    Attributes:
+        verdict: FALSIFIED when a case has a witness (``sat``), VERIFIED when all are proved (``unsat``), else UNKNOWN.
+        reason: a sentence.
+        stage: which stage settled it; empty if none did.
+        witness: ``[*shape]``, for FALSIFIED.
+        case: whose witness it is.
+        timed_out: UNKNOWN because time ran out.
+        bound: the proved distance of the worst case from its unsafe set, where bounds were asked; positive is proved.
+    """
+
+    verdict: Verdict
+    reason: str
+    stage: str = ""
+    witness: Tensor | None = None
+    case: int | None = None
+    timed_out: bool = False
+    bound: float | None = None
+
+
+@dataclass(eq=False)
+class Work:
+    """What the stages share: what is asked, what is still open.
+
+    Attributes:
+        network: None where no bounds can be had.
+        cases: all of them.
+        deadline: of the whole decision.
+        search, replay: see their types; None where there are none.
+        open: cases that are neither proved nor broken.
+        margins: best proved distance per case so far.
+    """
+
+    network: Network | None
+    cases: Sequence[Property]
+    deadline: Deadline
+    search: Search | None
+    replay: Replay | None
+    open: list[int] = field(default_factory=list)
+    margins: dict[int, float] = field(default_factory=dict)
+
+    def witness(self, case: int, round_: int, deadline: Deadline) -> Decision | None:
+        """Search one case and replay what is found."""
+        if self.search is None or self.replay is None:
+            return None
+        points = self.search(case, round_, deadline)
+        if points is None or not len(points):
+            return None
+        found = self.replay(case, points)
+        if found is None:
+            return None
+        reason = f"an input of case {case + 1} reaches the unsafe set; replayed on the real model"
+        return Decision(Verdict.FALSIFIED, reason, witness=found, case=case)
+
+
+Stage = Callable[[Work], Decision | None]
+
+
+def short_search(work: Work) -> Decision | None:
+    """One round of search in every case."""
+    for case in list(work.open):
+        if work.deadline.expired:
+            return None
+        found = work.witness(case, 0, work.deadline)
+        if found is not None:
+            return found
+    return None
+
+
+def interval(work: Work) -> Decision | None:
+    """Interval bounds of all open cases."""
+    return _bound(work, "interval")
+
+
+def crown(work: Work) -> Decision | None:
+    """Backward linear bounds of all open cases."""
+    return _bound(work, "crown")
+
+
+def long_search(work: Work) -> Decision | None:
+    """Rounds of search over all open cases, until its share of the time is used."""
+    deadline = work.deadline.within(min(LONGEST_SEARCH, SEARCH_SHARE * work.deadline.left))
+    for round_ in range(1, ROUNDS + 1):
+        for case in list(work.open):
+            if deadline.expired:
+                return None
+            found = work.witness(case, round_, deadline)
+            if found is not None:
+                return found
+    return None
+
+
+STAGES: tuple[tuple[str, Stage], ...] = (
+    ("short witness search", short_search),
+    ("interval", interval),
+    ("crown", crown),
+    ("long witness search", long_search),
+)
+"""In order. A stage returns a decision, or None after closing what cases it could."""
+
+
+def decide(
+    network: Network | None,
+    cases: Sequence[Property],
+    *,
+    deadline: Deadline,
+    search: Search | None = None,
+    replay: Replay | None = None,
+    stages: Sequence[tuple[str, Stage]] = STAGES,
+) -> Decision:
+    """Answer a query.
+
+    Args:
+        network: for bounds; None where the model has no graph: then nothing can be proved.
+        cases: properties; with none at all the query holds vacuously.
+        deadline: checked between stages, cases and rounds.
+        search: proposes witnesses; None: no search.
+        replay: confirms them on the real model; without it nothing is ever FALSIFIED.
+        stages: a table like ``STAGES``.
+
+    Raises:
+        PropertyError: a case does not fit the network's shapes.
+    """
+    work = Work(network, cases, deadline, search, replay, open=list(range(len(cases))))
+    stage = "no case is possible"
+    for name, run in stages:
+        if not work.open or deadline.expired:
+            break
+        stage = name
+        found = run(work)
+        if found is not None:
+            return Decision(found.verdict, found.reason, name, found.witness, found.case, found.timed_out, found.bound)
+    worst = min(work.margins.values()) if work.margins else None
+    if not work.open:
+        reason = f"all {len(cases)} cases are proved" if cases else "every branch of the query contradicts itself"
+        return Decision(Verdict.VERIFIED, reason, stage, bound=worst)
+    return _unknown(work, worst)
+
+
+def _unknown(work: Work, worst: float | None) -> Decision:
+    share = f"{len(work.open)} of {len(work.cases)} cases are open"
+    if work.deadline.expired:
+        return Decision(Verdict.UNKNOWN, f"time ran out: {share}", timed_out=True, bound=worst)
+    if work.network is None:
+        return Decision(Verdict.UNKNOWN, f"the model cannot be bounded, and no witness was found: {share}")
+    short = f", bounds fall short at {worst:.3g}" if worst is not None else ""
+    return Decision(Verdict.UNKNOWN, f"neither proof nor witness: {share}{short}", bound=worst)
+
+
+def _bound(work: Work, method: str) -> Decision | None:
+    if work.network is None:
+        return None
+    for start in range(0, len(work.open), MOST_OPEN):
+        if work.deadline.expired:
+            break
+        places = work.open[start : start + MOST_OPEN]
+        for place, margin in zip(
+            places, bound_margins(work.network, [work.cases[i] for i in places], method), strict=True
+        ):
+            work.margins[place] = max(margin, work.margins.get(place, margin))
+    work.open = [place for place in work.open if not work.margins.get(place, -1.0) > 0]
+    return None
+
+
+def bound_margins(network: Network, cases: Sequence[Property], method: str) -> list[float]:
+    """For each case the distance that is proved between its outputs and its unsafe set; positive is a proof.
+
+    Args:
+        network: prepared graph.
+        cases: over input sets of one kind.
+        method: ``interval`` or ``crown``.
+    """
+    region = region_of([item.inputs for item in cases])
+    matrices = _stacked([torch.cat([clause.matrix for clause in item.unsafe.clauses]) for item in cases])
+    offsets = _stacked([torch.cat([clause.offset for clause in item.unsafe.clauses]) for item in cases])
+    bounds = confirmed_bounds(network, region, matrices, offsets, method, Effort(), every=False)
+    margins = []
+    for item, row in zip(cases, bounds, strict=True):
+        parts = torch.split(
+            row[: sum(len(c.offset) for c in item.unsafe.clauses)], [len(c.offset) for c in item.unsafe.clauses]
+        )
+        margins.append(min(float(part.max()) if len(part) else -float("inf") for part in parts))
+    return margins
+
+
+def _stacked(parts: list[Tensor]) -> Tensor:
+    longest = max(len(part) for part in parts)
+    result = torch.zeros(len(parts), longest, *parts[0].shape[1:], dtype=torch.float64)
+    for row, part in zip(result, parts, strict=True):
+        row[: len(part)] = part
+    return result
