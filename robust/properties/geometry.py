@@ -203,7 +203,8 @@ def _negative(a: Pair) -> Pair:
 
 
 def _times(a: Pair, b: Pair) -> Pair:
-    products = torch.stack(torch.broadcast_tensors(a[0] * b[0], a[0] * b[1], a[1] * b[0], a[1] * b[1]))
+    corners = [x * y for x in a for y in b]
+    products = torch.stack([corner.expand(max(map(len, corners))) for corner in corners])
     return products.amin(0), products.amax(0)
 
 

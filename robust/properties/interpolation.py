@@ -5,6 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+CHUNK = 2**21
+"""Corners that are evaluated at once."""
+
 
 def bilinear_range(image: Tensor, top: Tensor, bottom: Tensor, left: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
     """Smallest and largest value of the interpolant over rectangles; 0 outside the image (zero padding).
@@ -23,10 +26,16 @@ def bilinear_range(image: Tensor, top: Tensor, bottom: Tensor, left: Tensor, rig
     Returns:
         Two of ``[C, p]``, exact up to rounding.
     """
-    rows, columns = _cuts(top, bottom, image.shape[1]), _cuts(left, right, image.shape[2])
-    crossings = torch.broadcast_tensors(rows[:, :, None], columns[:, None])
-    flat = bilinear(image, *crossings).flatten(2)
-    return flat.amin(2), flat.amax(2)
+    lows, highs = [], []
+    spans = (bottom - top + 2).clamp_max(image.shape[1] + 2) * (right - left + 2).clamp_max(image.shape[2] + 2)
+    size = max(1, int(CHUNK / (float(spans.max()) * len(image))))
+    for ends in zip(*(part.split(size) for part in (top, bottom, left, right)), strict=True):
+        rows, columns = _cuts(ends[0], ends[1], image.shape[1]), _cuts(ends[2], ends[3], image.shape[2])
+        shape = (len(rows), rows.shape[1], columns.shape[1])
+        flat = bilinear(image, rows[:, :, None].expand(shape), columns[:, None].expand(shape)).flatten(2)
+        lows.append(flat.amin(2))
+        highs.append(flat.amax(2))
+    return torch.cat(lows, 1), torch.cat(highs, 1)
 
 
 def bilinear(image: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
