@@ -81,9 +81,9 @@ class L1Ball:
         return _at_center(flat, self.center) - l1_gain(flat[None], *_room(self.center, self.box, flat), budget)[0]
 
     def contains(self, x: Tensor) -> Tensor:
-        """Membership of ``[n, *shape]``; the distance is the exact sum of float64 differences, rounded once."""
-        sums = [math.fsum(row) for row in _moves(x, self.center).abs().nan_to_num(nan=torch.inf).tolist()]
-        near = torch.tensor(sums, dtype=torch.float64, device=x.device) <= self.radius
+        """Membership of ``[n, *shape]``; the sum of the float64 differences is compared exactly."""
+        moves = _moves(x, self.center).abs().nan_to_num(nan=torch.inf)
+        near = torch.tensor([math.fsum([*row, -self.radius]) <= 0 for row in moves.tolist()], device=x.device)
         return self.box.contains(x) & near
 
 

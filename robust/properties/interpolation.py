@@ -29,7 +29,7 @@ def bilinear_range(image: Tensor, top: Tensor, bottom: Tensor, left: Tensor, rig
     lows, highs = [], []
     spans = (bottom - top + 2).clamp_max(image.shape[1] + 2) * (right - left + 2).clamp_max(image.shape[2] + 2)
     size = max(1, int(CHUNK / (float(spans.max()) * len(image))))
-    for ends in zip(*(part.split(size) for part in (top, bottom, left, right)), strict=True):
+    for ends in zip(*(torch.split(part, size) for part in (top, bottom, left, right)), strict=True):
         rows, columns = _cuts(ends[0], ends[1], image.shape[1]), _cuts(ends[2], ends[3], image.shape[2])
         shape = (len(rows), rows.shape[1], columns.shape[1])
         flat = bilinear(image, rows[:, :, None].expand(shape), columns[:, None].expand(shape)).flatten(2)
