@@ -55,7 +55,7 @@ def test_confidence_on_logits_is_that_of_the_softmax(level: float, label: int | 
     on_logits = confidence_above_on_logits(UNIT, level, label).unsafe.contains(y)
     on_probabilities = confidence_above(UNIT, level, 2, label).unsafe.contains(torch.softmax(y, 1))
     assert torch.equal(on_logits, on_probabilities)
-    assert 0 < int(on_logits.sum())
+    assert int(on_logits.sum()) > 0
     edge = torch.zeros(1, 2, dtype=torch.float64)
     edge[0, label or 0] = math.log(level) - math.log1p(-level)
     assert bool(confidence_above_on_logits(UNIT, level, label).unsafe.contains(edge))
