@@ -271,3 +271,14 @@ def test_ball_region_and_region_of_speak_of_one_set() -> None:
 def test_impossible_regions_are_refused(make: Callable[[Tensor], object]) -> None:
     with pytest.raises(PropertyError):
         make(torch.full((1, 3), 0.5))
+
+
+@given(seed=st.integers(0, 10_000))
+@settings(max_examples=20, deadline=None, derandomize=True)
+def test_pixels_of_several_channels_move_together(seed: int) -> None:
+    center, box, functions, _ = ball_sets(seed)
+    ball = L0Ball(center.reshape(2, 3), 1, Box(box.lower.reshape(2, 3), box.upper.reshape(2, 3)), groups=2)
+    region = region_of([ball])
+    points = region.minimiser(functions[None])
+    assert bool(ball.contains(points.reshape(5, 2, 3)).all())
+    torch.testing.assert_close((points * functions).sum(2), region.minimum(functions[None]))
