@@ -18,7 +18,7 @@ from robust.record.answer import Verdict
 from verifiers.certify import confirmed_bounds
 from verifiers.deadline import Deadline
 from verifiers.network import Network
-from verifiers.propagation import Effort
+from verifiers.memory import Effort
 from verifiers.region import region_of
 
 Search = Callable[[int, int, Deadline], Tensor | None]

@@ -45,11 +45,11 @@ def propagate(
     bounds: dict[int, Bounds] = {0: Bounds(region.lower, region.upper)}
     result = LinearBounds(network, region, bounds, rules)
     exactness = {0: _LOOSE if region.center is not None else _BOX}
-    centers = {} if region.center is None else {0: region.center}
+    centers = {0: region.center} if region.norm == "l2" and region.center is not None else {}
     for node in network.graph.nodes[1:]:
         found = interval_step(node, [bounds[i] for i in node.inputs], len(region), rules)
         exact = _exactness(node, network, exactness)
-        if region.center is not None and node.index in network.affine_prefix:
+        if centers and node.index in network.affine_prefix:
             centers[node.index] = node.apply([centers[i] for i in node.inputs], len(region))
             if node.index in network.relaxed_operands:
                 found = _dual_norm(network, region, node, centers[node.index], found)

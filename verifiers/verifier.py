@@ -15,13 +15,13 @@ from torch import Tensor
 
 from robust.errors import PropertyError
 from robust.graph import Graph
-from robust.properties import L2Ball, Property
+from robust.properties import Property
 from robust.record import Verdict, VerdictResult
 from verifiers.certify import ARITHMETIC, confirmed_bounds
 from verifiers.memory import Effort
 from verifiers.methods import METHODS
 from verifiers.network import Network
-from verifiers.region import region_of
+from verifiers.region import kind_of_set, region_of
 
 
 @runtime_checkable
@@ -73,11 +73,10 @@ class BoundVerifier:
         for item in properties:
             _fits(network.graph, item)
         answers: dict[int, VerdictResult] = {}
-        for balls in (False, True):
-            places = [i for i, item in enumerate(properties) if isinstance(item.inputs, L2Ball) == balls]
-            if places:
-                margins = self._margins(network, [properties[i] for i in places])
-                answers.update(zip(places, map(self._answer, margins), strict=True))
+        for kind in {kind_of_set(item.inputs) for item in properties}:
+            places = [i for i, item in enumerate(properties) if kind_of_set(item.inputs) == kind]
+            margins = self._margins(network, [properties[i] for i in places])
+            answers.update(zip(places, map(self._answer, margins), strict=True))
         return [answers[i] for i in range(len(properties))]
 
     def _margins(self, network: Network, properties: Sequence[Property]) -> list[float]:

@@ -1,4 +1,4 @@
-"""Input sets. Each knows its bounding box and the exact or lower-bounded minimum of linear functions over it."""
+"""What an input set is, and the box. Each knows its bounding box and lower bounds of linear functions."""
 
 from __future__ import annotations
 
@@ -54,6 +54,8 @@ class Box:
                 wanted=tuple(self.lower.shape),
                 got=tuple(self.upper.shape),
             )
+        if self.lower.numel() == 0:
+            raise PropertyError("a box has no coordinate", wanted="at least one", got=tuple(self.lower.shape))
         if not bool(torch.isfinite(self.lower).all() and torch.isfinite(self.upper).all()):
             raise PropertyError("a box has an end that is NaN or infinite", wanted="finite numbers")
         if bool((self.lower > self.upper).any()):
@@ -79,50 +81,13 @@ class Box:
         return products.flatten(1).sum(1)
 
     def contains(self, x: Tensor) -> Tensor:
-        """Membership of ``[n, *shape]``."""
-        return ((x >= self.lower.to(x)) & (x <= self.upper.to(x))).flatten(1).all(1)
+        """Membership of ``[n, *shape]``, exact: numbers are compared in float64."""
+        wide, lower, upper = x.double(), self.lower.to(x.device).double(), self.upper.to(x.device).double()
+        return ((wide >= lower) & (wide <= upper)).flatten(1).all(1)
 
     def clamp(self, x: Tensor) -> Tensor:
         """The nearest points of the box to ``[n, *shape]``."""
         return torch.minimum(torch.maximum(x, self.lower.to(x)), self.upper.to(x))
-
-
-@dataclass(frozen=True, eq=False)
-class L2Ball:
-    """``{x in box : ||x - center||_2 <= radius}``: an L2 ball cut to an input box."""
-
-    center: Tensor
-    radius: float
-    box: Box
-
-    def __post_init__(self) -> None:
-        if not self.radius >= 0:
-            raise PropertyError("an L2 ball has a negative radius", wanted=">= 0", got=self.radius)
-        if tuple(self.center.shape) != self.box.shape:
-            raise PropertyError(
-                "the centre of a ball and its box differ in shape", wanted=self.box.shape, got=tuple(self.center.shape)
-            )
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape of one input."""
-        return tuple(self.center.shape)
-
-    def bounding_box(self) -> Box:
-        """The L-inf ball of the same radius, cut to the box."""
-        return linf_ball(self.center, self.radius, self.box)
-
-    def minimum(self, coefficients: Tensor) -> Tensor:
-        """The larger of the ball's minimum (dual norm) and the bounding box's; both are lower bounds."""
-        flat = coefficients.flatten(1)
-        ball = flat @ self.center.to(flat).flatten() - self.radius * torch.linalg.vector_norm(flat, dim=1)
-        return torch.maximum(ball, self.bounding_box().minimum(coefficients))
-
-    def contains(self, x: Tensor) -> Tensor:
-        """Membership of ``[n, *shape]``; the distance is taken in float64."""
-        distance = torch.linalg.vector_norm((x.double() - self.center.double()).flatten(1), dim=1)
-        near: Tensor = distance <= self.radius
-        return self.box.contains(x) & near
 
 
 def linf_ball(center: Tensor, radius: float, box: Box) -> Box:
