@@ -17,8 +17,8 @@ from robust.properties import Property
 from robust.record.answer import Verdict
 from verifiers.certify import confirmed_bounds
 from verifiers.deadline import Deadline
-from verifiers.network import Network
 from verifiers.memory import Effort
+from verifiers.network import Network
 from verifiers.region import region_of
 
 Search = Callable[[int, int, Deadline], Tensor | None]

@@ -1,8 +1,8 @@
 """Linear functions of a network's values, many per sample.
 
-Coefficients are ``[n, m, elements]``: ``m`` functions for each of ``n`` samples; ``[1, m, elements]`` are functions that
-all samples share, and stay so until they meet a relaxation, which differs by sample. Coefficients on a picture may be
-windows of it.
+Coefficients are ``[n, m, elements]``: ``m`` functions for each of ``n`` samples; ``[1, m, elements]`` are functions
+that all samples share, and stay so until they meet a relaxation, which differs by sample. Coefficients on a picture
+may be windows of it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Backward linear bounds: one pass from linear functions of a node to linear functions of the input.
 
-A pure function of (network, region, coefficients, intermediate bounds, lines, arithmetic): given the intermediate bounds
-and the choice of lines, the same pass serves the search and, in another arithmetic, the confirmation.
+A pure function of (network, region, coefficients, intermediate bounds, lines, arithmetic): given the intermediate
+bounds and the choice of lines, the same pass serves the search and, in another arithmetic, the confirmation.
 """
 
 from __future__ import annotations

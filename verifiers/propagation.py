@@ -110,7 +110,7 @@ class _Tightening:
     def _all(self) -> None:
         """Every neuron of every sample, in one pass."""
         ends = self.linear.minimum(self.linear.network.signed_elements(self.node.index))
-        low, negative = ends.split(self.node.elements, 1)
+        low, negative = ends[:, : self.node.elements], ends[:, self.node.elements :]
         self.lower, self.upper = torch.maximum(self.lower, low), torch.minimum(self.upper, -negative)
 
     def _selected(self, *, optimise: bool) -> None:
@@ -137,7 +137,7 @@ class _Tightening:
             ends = search.maximise(functions, self.method.steps)
         else:
             ends = self.linear.minimum(functions, samples=samples)
-        low, negative = ends.split(places.shape[1], 1)
+        low, negative = ends[:, : places.shape[1]], ends[:, places.shape[1] :]
         at = (samples[:, None], places)
         self.lower[at] = torch.maximum(self.lower[at], low)
         self.upper[at] = torch.minimum(self.upper[at], -negative)

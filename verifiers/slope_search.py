@@ -34,16 +34,16 @@ MEMORY = 0.6
 class Choice:
     """The lines of one node that are in use, and how they follow from the parameter.
 
-    ``parameter`` ``[n, m, elements]``: for a *direct* choice the lower slope itself, between ``low`` and ``high``; else a
-    share in [0, 1] of the way through the family of whichever line the coefficient's sign picks.
+    ``parameter`` ``[n, m, elements]``: for a *direct* choice the lower slope itself, between ``low`` and ``high``; else
+    a share in [0, 1] of the way through the family of whichever line the coefficient's sign picks.
     """
 
     node: Node
     lines: Relaxation
     direct: bool
     parameter: Tensor
-    low: Tensor | float
-    high: Tensor | float
+    low: Tensor
+    high: Tensor
     momentum: Tensor | None = None
     rising: Tensor = field(default_factory=lambda: torch.empty(0))
     coefficients: Tensor = field(default_factory=lambda: torch.empty(0))
@@ -210,10 +210,11 @@ class SlopeSearch:
             return Choice(
                 node, relaxed, True, relaxed.lower.slopes[0][:, None].expand(shape), ends[0][:, None], ends[1][:, None]
             )
+        zero = torch.zeros((), dtype=coefficients.dtype, device=coefficients.device)
         half = torch.full_like(relaxed.lower.slopes[0], 0.5)
         starts = [half if family is None else family.start / (len(family.slopes[0]) - 1) for family in (lower, upper)]
         start = torch.where(coefficients > 0, starts[0][:, None], starts[1][:, None])
-        return Choice(node, relaxed, False, start[:, :1] if self.shared else start, 0.0, 1.0)
+        return Choice(node, relaxed, False, start[:, :1] if self.shared else start, zero, zero + 1)
 
     def _climb(self, functions: Functions, rate: float) -> None:
         """Run the relaxed network forward from the minimising inputs, and move every parameter."""

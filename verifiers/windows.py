@@ -80,7 +80,7 @@ class Window:
 
     def pick(self, picture: Tensor) -> Tensor:
         """The windows of pictures ``[n or 1, elements of the picture]``: ``[n or 1, m, elements]``."""
-        count, functions = self.rows.shape
+        functions = self.rows.shape[1]
         if len(picture) == 1:
             return picture[0][self.index]
         index = self.index.expand(len(picture), -1, -1).reshape(len(picture), -1)
@@ -92,7 +92,7 @@ class Window:
         return (shaped * self.inside).flatten(2)
 
     def dense(self, values: Tensor) -> Tensor:
-        """Windows ``[n or 1, m, elements]`` (zero outside) as whole pictures ``[n or 1, m, elements of the picture]``."""
+        """Windows ``[n or 1, m, elements]`` (zero outside) as pictures ``[n or 1, m, elements of the picture]``."""
         result = values.new_zeros(*values.shape[:2], self.channels * self.grid[0] * self.grid[1])
         return result.scatter_add_(2, self.index.expand(len(values), -1, -1), values)
 
