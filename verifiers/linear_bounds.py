@@ -20,7 +20,7 @@ from verifiers.interval import Bounds
 from verifiers.network import Network
 from verifiers.region import Region
 from verifiers.relaxations import RULES, Lines, Relaxation, Rule
-from verifiers.relaxations.maximum import MaximumRule, maximum_rule, through_maximum
+from verifiers.relaxations.maximum import MaximumRelaxation, maximum_lines
 from verifiers.windows import convolution_adjoint, is_picture, is_plain_convolution
 
 
@@ -39,7 +39,7 @@ class LinearBounds:
     region: Region
     bounds: Mapping[int, Bounds]
     rules: Mapping[str, Rule] = field(default_factory=lambda: RULES)
-    _relaxed: dict[tuple[int, bool], Relaxation | MaximumRule] = field(default_factory=dict)
+    _relaxed: dict[tuple[int, bool], Relaxation | MaximumRelaxation] = field(default_factory=dict)
 
     def minimum(
         self, functions: Functions, *, samples: Tensor | None = None, stop_at_nonlinear: bool = False
@@ -87,13 +87,13 @@ class LinearBounds:
         }
         return LinearBounds(self.network, self.region.take(samples), bounds, self.rules)
 
-    def relaxation(self, node: Node, family: bool = False) -> Relaxation | MaximumRule:
+    def relaxation(self, node: Node, family: bool = False) -> Relaxation | MaximumRelaxation:
         """The lines of a nonlinear node, made once; with ``family`` those that an optimiser may choose from."""
         key = (node.index, family)
         if key not in self._relaxed:
             operands = [self.bounds[source].flat(len(self.region)) for source in node.inputs]
             if node.kind is Kind.MAXIMUM:
-                self._relaxed[key] = maximum_rule(node, *operands[0])
+                self._relaxed[key] = maximum_lines(node, *operands[0])
             elif node.op in self.rules:
                 self._relaxed[key] = self.rules[node.op].relax(node, operands, family=family)
             else:
@@ -106,9 +106,9 @@ class LinearBounds:
         relaxed = self.relaxation(node)
         if samples is not None:
             relaxed = relaxed.take(samples)
-        if isinstance(relaxed, MaximumRule):
+        if isinstance(relaxed, MaximumRelaxation):
             elements = self.network.graph.nodes[node.inputs[0]].elements
-            part, constant = through_maximum(elements, relaxed, coefficients.dense())
+            part, constant = relaxed.through(elements, coefficients.dense())
             return [Coefficients(part)], constant
         return through_lines(relaxed.lower, relaxed.upper, coefficients)
 

@@ -23,7 +23,7 @@ from verifiers.methods import Method
 from verifiers.network import Network
 from verifiers.region import Region
 from verifiers.relaxations import RULES, Rule
-from verifiers.relaxations.maximum import maximum_rule
+from verifiers.relaxations.maximum import maximum_lines
 from verifiers.slope_search import SlopeSearch
 
 SMALL = 64
@@ -159,7 +159,7 @@ def _open(linear: LinearBounds, node: Node, lower: Tensor, upper: Tensor) -> Ten
     batch = len(lower)
     for reader in linear.network.readers[node.index]:
         if reader.kind is Kind.MAXIMUM:
-            matters |= maximum_rule(reader, lower, upper).undecided
+            matters |= maximum_lines(reader, lower, upper).undecided(node.elements)
         elif reader.kind not in (Kind.AFFINE, Kind.INPUT):
             operands = [
                 (lower, upper) if source == node.index else linear.bounds[source].flat(batch)

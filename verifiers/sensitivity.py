@@ -20,7 +20,7 @@ from robust.graph import BatchConstant, Graph, Kind, Node, Operand
 from verifiers.adjoint import adjoint
 from verifiers.interval import Bounds
 from verifiers.relaxations import Interval, Rule
-from verifiers.relaxations.maximum import maximum_rule
+from verifiers.relaxations.maximum import maximum_lines
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,26 +133,13 @@ def _scaled(current: Sensitivity, least: Tensor, most: Tensor) -> Sensitivity:
 
 def _maximum(node: Node, lower: Tensor, upper: Tensor, current: Sensitivity) -> Sensitivity:
     """A decided window passes on to its largest element; an open one to each that may be it, by a share in [0, 1]."""
-    rule, windows = maximum_rule(node, lower, upper), node.windows
-    decided = rule.decided[:, None]
-    centre = _picked(lower, rule.picked, current.centre * decided)
-    radius = None if current.radius is None else _picked(lower, rule.picked, current.radius * decided)
-    if windows is None or bool((decided == 1).all()):
-        return Sensitivity(centre, radius)
-    floor = torch.cat([lower, torch.full_like(lower[:, :1], -torch.inf)], 1)[:, windows].amax(2)
-    high = torch.cat([upper, torch.full_like(upper[:, :1], -torch.inf)], 1)
-    share = current.centre * (1 - decided) / 2
-    wide = share.abs() if current.radius is None else share.abs() + current.radius * (1 - decided)
-    shares, wides = (part.new_zeros(*part.shape[:2], lower.shape[1] + 1) for part in (share, wide))
-    for column in range(windows.shape[1]):
-        places = windows[:, column].where(windows[:, column] >= 0, torch.full_like(windows[:, column], lower.shape[1]))
-        may = (high[:, places] >= floor)[:, None]
-        shares.scatter_add_(2, places.expand_as(share), share * may)
-        wides.scatter_add_(2, places.expand_as(wide), wide * may)
-    wides = wides[:, :, :-1]
-    return Sensitivity(centre + shares[:, :, :-1], wides if radius is None else wides + radius)
-
-
-def _picked(lower: Tensor, picked: Tensor, values: Tensor) -> Tensor:
-    empty = values.new_zeros(*values.shape[:2], lower.shape[1])
-    return empty.scatter_add_(2, picked[:, None].expand_as(values), values)
+    rule = maximum_lines(node, lower, upper)
+    centre = radius = torch.zeros_like(current.centre[:, :, :1]).expand(-1, -1, lower.shape[1])
+    for k in range(rule.windows.shape[1]):
+        least = (rule.eligible[:, :, k] & ~rule.open).to(lower)
+        part = _scaled(current, least, rule.eligible[:, :, k].to(lower))
+        target = rule.windows[:, k].expand_as(part.centre)
+        centre = centre.scatter_add(2, target, part.centre)
+        if part.radius is not None:
+            radius = radius.scatter_add(2, target, part.radius)
+    return Sensitivity(centre, radius)

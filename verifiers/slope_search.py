@@ -21,7 +21,7 @@ from robust.graph import Kind, Node
 from verifiers.functions import Coefficients, Functions
 from verifiers.linear_bounds import LinearBounds, gather, through_affine
 from verifiers.relaxations import Family, Lines, Relaxation
-from verifiers.relaxations.maximum import MaximumRule, through_maximum
+from verifiers.relaxations.maximum import MaximumRelaxation
 
 RATE = 0.25
 DECAY = 0.9
@@ -150,7 +150,7 @@ class SlopeSearch:
     linear: LinearBounds
     samples: Tensor | None = None
     shared: bool = False
-    _choices: dict[int, Choice | MaximumRule] = field(default_factory=dict)
+    _choices: dict[int, Choice | MaximumRelaxation] = field(default_factory=dict)
     _masks: dict[int, Tensor] = field(default_factory=dict)
 
     def maximise(self, functions: Functions, steps: int, target: Tensor | None = None) -> Tensor:
@@ -189,18 +189,18 @@ class SlopeSearch:
         choice = self._choices.get(node.index)
         if choice is None:
             choice = self._choices[node.index] = self._start(node, coefficients)
-        if isinstance(choice, MaximumRule):
+        if isinstance(choice, MaximumRelaxation):
             self._masks[node.index] = coefficients > 0
             elements = self.linear.network.graph.nodes[node.inputs[0]].elements
-            part, constant = through_maximum(elements, choice, coefficients)
+            part, constant = choice.through(elements, coefficients)
             return [part], constant
         return choice.through(coefficients)
 
-    def _start(self, node: Node, coefficients: Tensor) -> Choice | MaximumRule:
+    def _start(self, node: Node, coefficients: Tensor) -> Choice | MaximumRelaxation:
         relaxed = self.linear.relaxation(node, family=True)
         if self.samples is not None:
             relaxed = relaxed.take(self.samples)
-        if isinstance(relaxed, MaximumRule):
+        if isinstance(relaxed, MaximumRelaxation):
             return relaxed
         lower, upper = relaxed.lower.family, relaxed.upper.family
         batch = len(relaxed.lower.slopes[0])
@@ -235,14 +235,9 @@ class SlopeSearch:
                     continue
                 operands = [values[i].reshape(graph.nodes[i].batched(batch)) for i in node.inputs]
                 values[node.index] = node.apply(operands, batch).reshape(count, rows, -1)
-            elif isinstance(choice, MaximumRule):
-                values[node.index] = _maximum_values(choice, values[node.inputs[0]], self._masks[node.index])
+            elif isinstance(choice, MaximumRelaxation):
+                values[node.index] = choice.values(values[node.inputs[0]], self._masks[node.index])
             else:
                 operands = [values[i] for i in node.inputs]
                 values[node.index] = choice.values(operands)
                 choice.climb(operands, rate)
-
-
-def _maximum_values(rule: MaximumRule, operand: Tensor, rising: Tensor) -> Tensor:
-    picked = operand.gather(2, rule.picked[:, None].expand(-1, operand.shape[1], -1))
-    return torch.where(rising | (rule.decided[:, None] > 0), picked, rule.ceiling[:, None])

@@ -1,8 +1,8 @@
 """Transposed convolutions, which are the adjoints of strided ones, by phases where that is faster.
 
 Output pixel ``s j + a`` of a transposed convolution with stride ``s`` is ``sum_q input[j - q] * kernel[s q + a]``: for
-each phase ``a`` an ordinary convolution with every ``s``-th tap of the kernel. All phases together are one convolution with
-``s^2`` times the channels, whose outputs are then woven together. On a processor that took a third of the time of
+each phase ``a`` an ordinary convolution with every ``s``-th tap of the kernel. All phases together are one convolution
+with ``s^2`` times the channels, whose outputs are then woven together. On a processor that took a third of the time of
 the library's transposed convolution for layers with few channels.
 """
 

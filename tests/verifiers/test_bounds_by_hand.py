@@ -29,6 +29,14 @@ def both_ends(network: Network, region: Region, method: str) -> list[tuple[float
     return [(float(found[i]), -float(found[outputs + i])) for i in range(outputs)]
 
 
+def close(found: list[tuple[float, float]], wanted: list[tuple[float, float]]) -> bool:
+    """The bounds that paper gives, or a few roundings outside of them; never inside."""
+    return all(
+        low - 1e-5 <= mine_low <= low and high <= mine_high <= high + 1e-5
+        for (mine_low, mine_high), (low, high) in zip(found, wanted, strict=True)
+    )
+
+
 def butterfly(scale: float = 1.0) -> Network:
     module = nn.Sequential(nn.Linear(2, 2, bias=False), nn.ReLU(), nn.Linear(2, 2, bias=False))
     turn = torch.tensor([[1.0, 1.0], [1.0, -1.0]])
@@ -41,18 +49,18 @@ def box(lower: list[float], upper: list[float]) -> Region:
 
 
 def test_crown_ends_of_the_butterfly() -> None:
-    assert both_ends(butterfly(), box([-1, -1], [1, 1]), "crown") == [(0, 3), (-2, 2)]
+    assert close(both_ends(butterfly(), box([-1, -1], [1, 1]), "crown"), [(0, 3), (-2, 2)])
 
 
 def test_interval_ends_of_the_butterfly() -> None:
-    assert both_ends(butterfly(), box([-1, -1], [1, 1]), "interval") == [(0, 4), (-2, 2)]
+    assert close(both_ends(butterfly(), box([-1, -1], [1, 1]), "interval"), [(0, 4), (-2, 2)])
 
 
 def test_crown_picks_slope_one_where_the_upper_triangle_is_larger() -> None:
     # x in [0, 1] x [-0.5, 0.5]: z1, z2 in [-0.5, 1.5], chord 3/4, intercept 3/8, lower slope 1.
     # y1 <= 3/4 * 2 x1 + 3/4 <= 2.25;  y1 >= z1 + z2 = 2 x1 >= 0.
     # y2 <= 3/4 z1 + 3/8 - z2 = -x1/4 + 7/4 x2 + 3/8 <= 1.25, and IBP says 1.5;  y2 >= -1.25 by symmetry.
-    assert both_ends(butterfly(), box([0, -0.5], [1, 0.5]), "crown") == [(0, 2.25), (-1.25, 1.25)]
+    assert close(both_ends(butterfly(), box([0, -0.5], [1, 0.5]), "crown"), [(0, 2.25), (-1.25, 1.25)])
 
 
 def test_l2_ball_by_the_dual_norm() -> None:
@@ -77,7 +85,7 @@ def test_maximum_of_two() -> None:
     # max(x1, x2) with x1 in [2, 3], x2 in [0, 1]: x1. max(x3, x4) with x3 in [0, 2], x4 in [1, 4]: between x4 and 4.
     # y >= x1 - 4 >= -2;  y <= x1 - x4 <= 2.
     region = box([2, 0, 0, 1], [3, 1, 2, 4])
-    assert both_ends(network, region, "crown") == [(-2, 2)]
+    assert close(both_ends(network, region, "crown"), [(-2, 2)])
 
 
 def test_cancellation_through_a_residual_sum_is_exact() -> None:
@@ -86,4 +94,4 @@ def test_cancellation_through_a_residual_sum_is_exact() -> None:
             return (x * 3 - x - x).sum(1, keepdim=True)
 
     network = Network(trace(Twice(), (2,), device=CPU))
-    assert both_ends(network, box([0, 0], [1, 1]), "crown") == [(0, 2)]
+    assert close(both_ends(network, box([0, 0], [1, 1]), "crown"), [(0, 2)])

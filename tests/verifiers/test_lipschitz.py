@@ -9,18 +9,19 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
-from verifiers.derivatives import DERIVATIVES, derivative_range
 
 from robust.errors import PropertyError, UnsupportedOperatorError
-from robust.graph import Kind, trace
+from robust.graph import trace
 from robust.properties import Box
 from tests.graph.architectures import ARCHITECTURES, build
 from tests.verifiers.test_certify import linear_net
 from tests.verifiers.test_soundness import LAYERS, Block, project
 from verifiers import Network, Region, ball_region, certify
 from verifiers.certify import rival_matrices
+from verifiers.interval import Bounds
 from verifiers.lipschitz import lipschitz_bounds, lipschitz_radii
 from verifiers.radius import certified_radii
+from verifiers.sensitivity import sensitivities
 
 CPU = torch.device("cpu")
 ORDERS = {"linf": 1.0, "l2": 2.0, "l1": math.inf}
@@ -124,37 +125,11 @@ def test_random_networks(layers: list[str], seed: int, epsilon: float, norm: str
     check(module, (5,), seed, epsilon, norm, method)
 
 
-@given(
-    op=st.sampled_from(sorted(DERIVATIVES)),
-    ends=st.tuples(st.floats(-30, 30), st.floats(-30, 30)),
-    share=st.floats(0, 1),
-)
-@settings(max_examples=300, deadline=None, derandomize=True)
-def test_derivatives_lie_in_their_range(op: str, ends: tuple[float, float], share: float) -> None:
-    functions = {
-        "relu": torch.relu,
-        "leaky_relu": lambda x: nn.functional.leaky_relu(x, 0.2),
-        "sigmoid": torch.sigmoid,
-        "tanh": torch.tanh,
-    }
-    assert functions.keys() == DERIVATIVES.keys()
-    layers = {"relu": nn.ReLU(), "leaky_relu": nn.LeakyReLU(0.2), "sigmoid": nn.Sigmoid(), "tanh": nn.Tanh()}
-    (node,) = [n for n in trace(layers[op], (1,), device=CPU).nodes if n.kind is Kind.ELEMENTWISE]
-    lower, upper = (torch.tensor([[end]], dtype=torch.float64) for end in sorted(ends))
-    least, most = derivative_range(node, lower, upper)
-    point = (lower + share * (upper - lower)).requires_grad_(True)
-    (slope,) = torch.autograd.grad(functions[op](point), point)
-    assert float(least) <= float(slope) <= float(most)
-    assert float(most) <= 1 + 1e-9
-    assert float(least) >= -1e-9
-
-
 def test_an_unknown_function_and_an_unknown_norm_are_errors() -> None:
     graph = trace(nn.ReLU(), (1,), device=CPU)
-    from dataclasses import replace
-
-    with pytest.raises(UnsupportedOperatorError, match="gamma"):
-        derivative_range(replace(graph.nodes[-1], op="gamma"), torch.zeros(1, 1), torch.ones(1, 1))
+    bounds = {0: Bounds(torch.zeros(1, 1), torch.ones(1, 1))}
+    with pytest.raises(UnsupportedOperatorError, match="relu"):
+        list(sensitivities(graph, bounds, 1, graph.output, torch.ones(1, 1, 1), {}))
     region = Region(torch.zeros(1, 1).double(), torch.ones(1, 1).double())
     with pytest.raises(PropertyError):
         lipschitz_bounds(graph, region, torch.ones(1, 1, 1), norm="l7", method="interval")

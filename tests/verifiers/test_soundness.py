@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from robust.graph import trace
 from robust.properties import Box
 from tests.graph.architectures import ARCHITECTURES, build
-from verifiers import Network, Region, ball_region, lower_bounds
+from verifiers import METHODS, Network, Region, ball_region, lower_bounds
 
 CPU = torch.device("cpu")
 
@@ -54,10 +54,11 @@ def check(module: nn.Module, shape: tuple[int, ...], seed: int, epsilon: float, 
     region = ball_region(samples, epsilon, norm, Box(-torch.ones(shape), torch.ones(shape)))
     functions = torch.randn(2, 3, network.graph.outputs, generator=generator, dtype=torch.float64)
     reached = lowest_found(module, region, functions, generator)
-    interval, crown = (lower_bounds(network, region, functions, method) for method in ("interval", "crown"))
+    found = {method: lower_bounds(network, region, functions, method) for method in METHODS}
     tolerance = 1e-9 * (1 + reached.abs())
-    assert bool((crown <= reached + tolerance).all()), (crown - reached).max()
-    assert bool((interval <= crown + tolerance).all())
+    for method, bound in found.items():
+        assert bool((bound <= reached + tolerance).all()), (method, (bound - reached).max())
+        assert bool((found["interval"] <= bound + tolerance).all()), method
 
 
 @pytest.mark.parametrize("norm", ["linf", "l2"])

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from robust.graph import Kind, Node
-from verifiers.relaxations.maximum_lines import MaximumLines, maximum_lines
+from verifiers.relaxations.maximum import MaximumLines, maximum_lines
 
 
 def _node(windows: list[list[int]]) -> Node:
