@@ -10,6 +10,7 @@ import math
 from torch import Tensor
 
 from robust.graph import Graph, Kind, Node
+from verifiers.methods import method_of
 from verifiers.network import Network
 
 TOUCH = 8
@@ -24,7 +25,7 @@ def worst_case(network: Network, *, method: str, norm: str, rows: int, functions
 
     Args:
         network: prepared graph.
-        method: ``interval`` or ``crown``.
+        method: a name of ``METHODS``.
         norm: ``linf`` or ``l2``.
         rows: neurons of one node that are bounded anew at most, as in ``Effort``.
         functions: linear functions of the outputs that are bounded.
@@ -32,11 +33,14 @@ def worst_case(network: Network, *, method: str, norm: str, rows: int, functions
     graph = network.graph
     passes = _backward(graph)
     total = 3 * sum(_forward(graph, node) for node in graph.nodes) + functions * passes[graph.output]
-    if method == "crown":
+    chosen = method_of(method)
+    repeats = 1 + 2 * chosen.steps  # each step is a pass down and one up
+    if chosen.inner:
         exact = network.affine_prefix if norm == "linf" else frozenset({0})
         bounded = (node for node in graph.nodes if node.index in network.relaxed_operands - exact)
-        total += sum(2 * min(rows, node.elements) * passes[node.index] for node in bounded)
-        total += functions * passes[graph.output]
+        total += repeats * sum(2 * min(rows, node.elements) * passes[node.index] for node in bounded)
+    if chosen.backward:
+        total += repeats * functions * passes[graph.output]
     return ARITHMETICS * total
 
 

@@ -122,6 +122,11 @@ def crown(work: Work) -> Decision | None:
     return _bound(work, "crown")
 
 
+def alpha_crown(work: Work) -> Decision | None:
+    """Backward linear bounds with optimised lines, of all open cases."""
+    return _bound(work, "alpha-crown")
+
+
 def long_search(work: Work) -> Decision | None:
     """Rounds of search over all open cases, until its share of the time is used."""
     deadline = work.deadline.within(min(LONGEST_SEARCH, SEARCH_SHARE * work.deadline.left))
@@ -140,6 +145,7 @@ STAGES: tuple[tuple[str, Stage], ...] = (
     ("interval", interval),
     ("crown", crown),
     ("long witness search", long_search),
+    ("alpha-crown", alpha_crown),
 )
 """In order. A stage returns a decision, or None after closing what cases it could."""
 

@@ -13,10 +13,11 @@ from verifiers.relaxations.curve import WHOLE, Curve
 
 EXPONENTIAL = Curve(torch.exp, torch.exp, convex=WHOLE, limits=(0, math.inf))
 
-LOGARITHM = Curve(torch.log, torch.reciprocal, concave=WHOLE, domain=0, relative=True)
+# Adding 0 turns a negative zero, whose reciprocal is minus infinity, into a positive one.
+LOGARITHM = Curve(torch.log, lambda x: torch.reciprocal(x + 0.0), concave=WHOLE, domain=0, relative=True)
 
 SQUARE_ROOT = Curve(
-    torch.sqrt, lambda x: 0.5 * torch.rsqrt(x), concave=WHOLE, domain=0, limits=(0, math.inf), relative=True
+    torch.sqrt, lambda x: 0.5 * torch.rsqrt(x + 0.0), concave=WHOLE, domain=0, limits=(0, math.inf), relative=True
 )
 
 INVERSE_ROOT = Curve(

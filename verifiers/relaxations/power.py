@@ -139,7 +139,14 @@ def _rule(exponent: float) -> Rule:
 def _units(exponent: float) -> float:
     """Rounding, also of an exponent that float32 cannot hold, times the largest logarithm of an argument."""
     exact = float(torch.tensor(exponent, dtype=torch.float32)) == exponent
-    return 4.0 + (0.0 if exact else 100 * abs(exponent))
+    largest = 100 if exponent < 1 else 800  # of float32; of float64, whose exponents are rounded where 1 is taken off
+    return 4.0 + (0.0 if exact else largest * abs(exponent))
+
+
+def _slope(exponent: float, x: Tensor) -> Tensor:
+    """Derivative of ``x ** exponent`` for ``x >= 0``, not rounding ``exponent - 1`` where that matters."""
+    plain = exponent * x ** (exponent - 1)
+    return plain if exponent >= 1 else torch.where(x > 0, exponent * x**exponent / x, plain)
 
 
 @lru_cache(maxsize=64)
@@ -187,7 +194,7 @@ def _branch(exponent: float) -> Curve:
     reciprocal = exponent == -1
     return Curve(
         torch.reciprocal if reciprocal else lambda x: x**exponent,
-        lambda x: exponent * x ** (exponent - 1),
+        lambda x: _slope(exponent, x),
         convex=() if 0 < exponent < 1 else WHOLE,
         concave=WHOLE if 0 < exponent < 1 else (),
         domain=0.0,

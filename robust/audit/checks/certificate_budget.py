@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from attacks.balls import Norm
 from robust.audit.check import NotAssessedError
 from robust.record import Finding
-from verifiers import Network
+from verifiers import METHODS, Network
 from verifiers.cost import worst_case
 
 ENOUGH = 25
@@ -40,8 +40,8 @@ def fitted(
 ) -> Share:
     """The part of ``wanted`` that costs no more than ``budget`` at worst.
 
-    Down to ``ENOUGH`` samples, samples go first; then neurons, by halves; then samples again; CROWN goes when not even
-    ``FEWEST`` samples are left of it. A count, not a clock: the same on every machine.
+    Down to ``ENOUGH`` samples, samples go first; then alpha-CROWN; then neurons, by halves; then samples again; all but
+    the first method go when not even ``FEWEST`` samples are left. A count, not a clock: the same on every machine.
 
     Args:
         wanted: by the plan, limited to the samples there are.
@@ -60,10 +60,12 @@ def fitted(
         affordable = math.floor(min(budget * BILLION / cost, wanted.samples))
         if affordable >= enough or (affordable >= fewest and not _smaller(share)):
             return replace(share, samples=affordable)
-        if _smaller(share):
+        if "alpha-crown" in share.methods and len(share.methods) > 1:
+            share = replace(share, methods=tuple(method for method in share.methods if method != "alpha-crown"))
+        elif _smaller(share):
             share = replace(share, rows=max(LEAST_ROWS, share.rows // 2))
-        elif "crown" in share.methods and "interval" in share.methods:
-            share = replace(share, methods=("interval",))
+        elif len(share.methods) > 1:
+            share = replace(share, methods=share.methods[:1])
         else:
             raise NotAssessedError(
                 "the network is too large for certificates within the budget of work",
@@ -78,7 +80,7 @@ def left_out(check: str, wanted: Share, share: Share, budget: float) -> list[Fin
     cuts = []
     if share.samples < wanted.samples:
         cuts.append(f"{share.samples} of {wanted.samples} samples were asked about")
-    if share.rows < wanted.rows and "crown" in share.methods:
+    if share.rows < wanted.rows and _inner(share):
         cuts.append(f"{share.rows} instead of {wanted.rows} neurons of a layer were bounded anew")
     if share.methods != wanted.methods:
         cuts.append(f"only {' and '.join(share.methods)} bounds were computed")
@@ -99,7 +101,11 @@ def left_out(check: str, wanted: Share, share: Share, budget: float) -> list[Fin
 
 
 def _smaller(share: Share) -> bool:
-    return "crown" in share.methods and share.rows > LEAST_ROWS
+    return _inner(share) and share.rows > LEAST_ROWS
+
+
+def _inner(share: Share) -> bool:
+    return any(METHODS[method].inner for method in share.methods)
 
 
 def _cost_per_sample(share: Share, network: Network, radii: Mapping[Norm, Sequence[float]], functions: int) -> int:
