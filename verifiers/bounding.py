@@ -94,7 +94,7 @@ def _final(
             if samples is not None and len(block) > 1:
                 block = block[samples]
             goal = None if target is None else target[slice(start, start + size), left : left + width]
-            blocks.append(_bounded(linear, samples, block, method, goal, noise))
+            blocks.append(_bounded(linear, samples, block, method, effort, goal, noise))
         found.append(torch.cat(blocks, 1))
     return torch.cat(found)
 
@@ -104,13 +104,17 @@ def _bounded(
     samples: Tensor | None,
     matrices: Tensor,
     method: Method,
+    effort: Effort,
     target: Tensor | None,
     noise: bool,
 ) -> Tensor:
+    effort.check()
     functions = Functions.of(linear.network.graph.output, matrices)
     best = linear.minimum(functions, samples=samples, stop_at_nonlinear=True)
     if method.steps:
-        best = torch.maximum(best, SlopeSearch(linear, samples).maximise(functions, method.steps, target))
+        best = torch.maximum(
+            best, SlopeSearch(linear, samples, effort=effort).maximise(functions, method.steps, target)
+        )
     elif method.backward:
         best = torch.maximum(best, linear.minimum(functions, samples=samples))
     rounding = torch.zeros_like(best)

@@ -34,3 +34,7 @@ class Deadline:
 
     def __repr__(self) -> str:
         return f"Deadline({self.left:.3g} s left)"
+
+
+class OutOfTimeError(Exception):
+    """Time was up in the middle of a bound: nothing is known."""

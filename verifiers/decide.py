@@ -16,7 +16,7 @@ from torch import Tensor
 from robust.properties import Property
 from robust.record.answer import Verdict
 from verifiers.certify import confirmed_bounds
-from verifiers.deadline import Deadline
+from verifiers.deadline import Deadline, OutOfTimeError
 from verifiers.memory import Effort
 from verifiers.network import Network
 from verifiers.region import region_of
@@ -205,26 +205,32 @@ def _bound(work: Work, method: str) -> Decision | None:
         if work.deadline.expired:
             break
         places = work.open[start : start + MOST_OPEN]
-        for place, margin in zip(
-            places, bound_margins(work.network, [work.cases[i] for i in places], method), strict=True
-        ):
+        effort = Effort(expired=lambda: work.deadline.expired)
+        try:
+            margins = bound_margins(work.network, [work.cases[i] for i in places], method, effort)
+        except OutOfTimeError:
+            break
+        for place, margin in zip(places, margins, strict=True):
             work.margins[place] = max(margin, work.margins.get(place, margin))
     work.open = [place for place in work.open if not work.margins.get(place, -1.0) > 0]
     return None
 
 
-def bound_margins(network: Network, cases: Sequence[Property], method: str) -> list[float]:
+def bound_margins(
+    network: Network, cases: Sequence[Property], method: str, effort: Effort | None = None
+) -> list[float]:
     """For each case the distance that is proved between its outputs and its unsafe set; positive is a proof.
 
     Args:
         network: prepared graph.
         cases: over input sets of one kind.
-        method: ``interval`` or ``crown``.
+        method: a name of ``METHODS``.
+        effort: limits on work, memory and time.
     """
     region = region_of([item.inputs for item in cases])
     matrices = _stacked([torch.cat([clause.matrix for clause in item.unsafe.clauses]) for item in cases])
     offsets = _stacked([torch.cat([clause.offset for clause in item.unsafe.clauses]) for item in cases])
-    bounds = confirmed_bounds(network, region, matrices, offsets, method, Effort(), every=False)
+    bounds = confirmed_bounds(network, region, matrices, offsets, method, effort or Effort(), every=False)
     margins = []
     for item, row in zip(cases, bounds, strict=True):
         parts = torch.split(

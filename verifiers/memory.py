@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
+from verifiers.deadline import OutOfTimeError
 from verifiers.network import Network
 
 TEMPORARIES = 5
@@ -27,10 +28,21 @@ class Effort:
     Attributes:
         rows: at most so many neurons of one node are bounded anew, the widest ones; the others keep intervals.
         bytes: aim for temporaries of at most about so many bytes; None: chosen by device, see ``budget``.
+        expired: asked between passes; once it says yes, the bound stops with ``OutOfTimeError``.
     """
 
     rows: int = 4096
     bytes: int | None = None
+    expired: Callable[[], bool] | None = field(default=None, repr=False, compare=False)
+
+    def check(self) -> None:
+        """Stop here if time is up.
+
+        Raises:
+            OutOfTimeError: it is.
+        """
+        if self.expired is not None and self.expired():
+            raise OutOfTimeError
 
     def budget(self, device: torch.device) -> int:
         """Bytes for temporaries: what was asked for, or what suits the device."""

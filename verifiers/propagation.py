@@ -47,6 +47,7 @@ def propagate(
     exactness = {0: _LOOSE if region.center is not None else _BOX}
     centers = {0: region.center} if region.norm == "l2" and region.center is not None else {}
     for node in network.graph.nodes[1:]:
+        effort.check()
         found = interval_step(node, [bounds[i] for i in node.inputs], len(region), rules)
         exact = _exactness(node, network, exactness)
         if centers and node.index in network.affine_prefix:
@@ -131,9 +132,10 @@ class _Tightening:
             start += step
 
     def _bound(self, samples: Tensor, places: Tensor, optimise: bool) -> None:
+        self.effort.check()
         functions = self.linear.network.signed_elements(self.node.index, places)
         if optimise:
-            search = SlopeSearch(self.linear, samples)
+            search = SlopeSearch(self.linear, samples, effort=self.effort)
             ends = search.maximise(functions, self.method.steps)
         else:
             ends = self.linear.minimum(functions, samples=samples)

@@ -20,6 +20,7 @@ from torch import Tensor
 from robust.graph import Kind, Node
 from verifiers.functions import Coefficients, Functions
 from verifiers.linear_bounds import LinearBounds, gather, through_affine
+from verifiers.memory import Effort
 from verifiers.relaxations import Family, Lines, Relaxation
 from verifiers.relaxations.maximum import MaximumRelaxation
 
@@ -144,12 +145,14 @@ class SlopeSearch:
     Attributes:
         linear: the pass, with bounds of all nodes below.
         samples: which sets of the region; None for all.
+        effort: asked between steps whether time is up.
         shared: one parameter per neuron for all functions of a sample, instead of one for each.
     """
 
     linear: LinearBounds
     samples: Tensor | None = None
     shared: bool = False
+    effort: Effort = field(default_factory=Effort)
     _choices: dict[int, Choice | MaximumRelaxation] = field(default_factory=dict)
     _masks: dict[int, Tensor] = field(default_factory=dict)
 
@@ -157,6 +160,7 @@ class SlopeSearch:
         """The best lower bounds ``[n, m]`` that ``steps`` steps find; stops early when all exceed ``target [n, m]``."""
         best, rate = self._descend(functions), RATE
         for _ in range(steps):
+            self.effort.check()
             if target is not None and bool((best > target).all()):
                 break
             self._climb(functions, rate)
@@ -166,7 +170,10 @@ class SlopeSearch:
 
     def _descend(self, functions: Functions) -> Tensor:
         linear, total = self.linear, functions.constant
-        collected = {index: Coefficients(found.dense()) for index, found in functions.coefficients.items()}
+        count = len(linear.region) if self.samples is None else len(self.samples)
+        collected = {
+            index: Coefficients(found.dense().expand(count, -1, -1)) for index, found in functions.coefficients.items()
+        }
         graph = linear.network.graph
         for node in reversed(graph.nodes[1 : max(collected) + 1]):
             current = collected.pop(node.index, None)
