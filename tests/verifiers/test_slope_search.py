@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from robust.graph import trace
 from tests.verifiers.test_bounds_by_hand import both_ends, box, butterfly
 from verifiers import METHODS, Network, Region, lower_bounds
+from verifiers.deadline import OutOfTimeError
 from verifiers.functions import Functions
 from verifiers.memory import Effort
 from verifiers.methods import method_of
@@ -129,3 +130,12 @@ def test_a_target_stops_the_search_and_is_reached() -> None:
     found = lower_bounds(network, region, row, "alpha-crown", target=goal)
     assert bool((found > goal).all())
     assert bool((found <= free + 1e-12).all())
+
+
+@pytest.mark.parametrize("method", list(METHODS))
+def test_a_bound_stops_when_time_is_up(method: str) -> None:
+    network = Network(trace(deep([3, 8, 8, 2], 0), (3,), device=CPU))
+    region = Region(-torch.ones(1, 3).double(), torch.ones(1, 3).double())
+    calls = iter([False, False, True])
+    with pytest.raises(OutOfTimeError):
+        lower_bounds(network, region, torch.eye(2)[None], method, Effort(expired=lambda: next(calls, True)))
