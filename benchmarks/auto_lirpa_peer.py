@@ -6,14 +6,19 @@ environment; what it wants of numpy and torch of its time is put back here, befo
 
 from __future__ import annotations
 
+import inspect
 import sys
 import types
+import warnings
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+
+NAMES = {"interval": "IBP", "crown-ibp": "CROWN-IBP", "crown": "CROWN", "alpha-crown": "CROWN-Optimized"}
+"""Our names and theirs."""
 
 
 def load() -> Any | None:
@@ -23,6 +28,7 @@ def load() -> Any | None:
         import auto_LiRPA
     except (ImportError, AttributeError):
         return None
+    _accept_new_arguments(auto_LiRPA.BoundedModule)
     return auto_LiRPA
 
 
@@ -32,25 +38,26 @@ def version() -> str:
     return str(getattr(module, "__version__", "of unknown version"))
 
 
-def prepare(library: Any, module: nn.Module, x: Tensor) -> Any:
+def prepare(library: Any, module: nn.Module, x: Tensor, steps: int = 20) -> Any:
     """A bounded module; traced once for samples of the shape of ``x``."""
-    return library.BoundedModule(module, x[:1].clone(), device="cpu")
+    options = {"optimize_bound_args": {"ob_iteration": steps, "ob_lr": 0.1, "ob_verbose": 0}}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return library.BoundedModule(module, x[:1].clone(), device="cpu", bound_opts=options)
 
 
-def lower_bounds(
-    library: Any, bounded: Any, x: Tensor, epsilon: float, matrices: Tensor, method: str
-) -> Callable[[], Tensor]:
-    """A call that gives lower bounds ``[n, m]`` of ``matrices @ logits`` over L-inf balls cut to [0, 1]."""
-    ball = library.PerturbationLpNorm(
-        norm=np.inf, eps=epsilon, x_L=(x - epsilon).clamp(0, 1), x_U=(x + epsilon).clamp(0, 1)
-    )
-    point = library.BoundedTensor(x, ball)
-    name = {"interval": "IBP", "crown": "CROWN"}[method]
+def output_bounds(
+    library: Any, bounded: Any, lower: Tensor, upper: Tensor, method: str
+) -> Callable[[], tuple[Tensor, Tensor]]:
+    """A call that gives lower and upper bounds ``[n, outputs]`` over float32 boxes ``[n, *shape]``."""
+    ball = library.PerturbationLpNorm(norm=np.inf, x_L=lower, x_U=upper)
+    point = library.BoundedTensor((lower + upper) / 2, ball)
+    name = NAMES[method]
 
-    def call() -> Tensor:
-        with torch.no_grad():
-            lower, _ = bounded.compute_bounds(x=(point,), C=matrices, method=name, bound_upper=name == "IBP")
-        return lower
+    def call() -> tuple[Tensor, Tensor]:
+        with torch.set_grad_enabled(name == "CROWN-Optimized"):
+            low, high = bounded.compute_bounds(x=(point,), method=name)
+        return low.detach(), high.detach()
 
     return call
 
@@ -73,3 +80,15 @@ def _put_back_what_is_gone() -> None:
         helper._set_opset_version = set_version
     if not hasattr(torch._C.Node, "__getitem__"):
         torch._C.Node.__getitem__ = helper._node_get
+
+
+def _accept_new_arguments(bounded: Any) -> None:
+    """torch hands ``remove_duplicate`` to a method that version 0.3 overrides without it."""
+    if "remove_duplicate" in inspect.signature(bounded._named_members).parameters:
+        return
+    old = bounded._named_members
+
+    def members(self: Any, *arguments: Any, remove_duplicate: bool = True, **named: Any) -> Any:
+        return old(self, *arguments, **named)
+
+    bounded._named_members = members

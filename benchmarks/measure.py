@@ -63,7 +63,8 @@ class Child:
 
 def child(arguments: Sequence[str], folder: Path) -> Child:
     """Run ``python *arguments`` in ``folder`` with the checkout importable, one thread, output thrown away."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    found = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+    environment = {**os.environ, "PYTHONPATH": found, "OMP_NUM_THREADS": "1"}
     clock = time.perf_counter()
     process = subprocess.Popen(
         [sys.executable, *arguments],
