@@ -34,7 +34,7 @@ def lower_bounds(
         network: a graph, or one prepared (which saves a little when asked often).
         region: ``n`` input sets.
         matrices: ``[n, m, outputs]``: ``m`` functions for each; ``[1, m, outputs]``: the same for all.
-        method: a name of ``METHODS``; each is at least as tight as the one before it.
+        method: a name of ``METHODS``; each is at least as tight as ``interval``, and the later the tighter as a rule.
         effort: limits on work and memory.
         target: ``[n, m]``: optimisation may stop when all bounds of a block exceed it; None: never.
 

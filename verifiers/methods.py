@@ -27,7 +27,7 @@ METHODS: Mapping[str, Method] = {
     "crown": Method(),
     "alpha-crown": Method(steps=20),
 }
-"""Name -> method, loosest first."""
+"""Name -> method, loosest first as a rule (only that ``interval`` is the loosest is certain)."""
 
 
 def method_of(method: str | Method) -> Method:

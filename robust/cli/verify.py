@@ -33,6 +33,7 @@ unknown or timed-out.
   robust verify QUERY.vnnlib --network NAME=MODEL.onnx --timeout 60   the solver interface of VNN-LIB
   robust verify MODEL.onnx QUERY.vnnlib                               the same for people
   robust verify --instances FILE.csv                                  rows of onnx, vnnlib, timeout
+  robust verify MODEL.onnx --data DATA --eps 8/255 every sample of a data set; its options: --data -h
 """
 _EPILOG = """\
 Exit status: with --network 0 for every answer; without it 0 unsat, 1 sat, 3 unknown or timed-out. A list: 0 when all
@@ -63,10 +64,6 @@ def build_parser() -> argparse.ArgumentParser:
     add("--instances", type=Path, metavar="CSV", help="run a list in one process; paths relative to the file")
     add("--output", type=Path, metavar="CSV", help="write the answers of a list")
     add("--serialise-assignments", "--assignments", metavar="FOLDER", help="accepted; assignments are printed instead")
-    add("--data", metavar="DATA", help="samples of a data set instead of a query; with --eps and --norm")
-    add("--eps", metavar="E", help="with --data: radius in input units, for example 8/255")
-    add("--norm", default="linf", metavar="NORM", help="with --data: linf (default) or l2")
-    add("--limit", type=int, metavar="N", help="with --data: at most so many samples")
     return parser
 
 
@@ -107,12 +104,12 @@ def _run(words: list[str], start: float) -> int:
 
         sys.stdout.write(answer(rest))
         return 0
-    arguments = build_parser().parse_args(rest)
     from robust.cli.siblings import require_our_siblings
 
     require_our_siblings()
-    if arguments.data is not None:
-        return int(importlib.import_module("robust.cli.verify_data").verify_data(arguments))
+    if any(word == "--data" or word.startswith("--data=") for word in rest):
+        return int(importlib.import_module("robust.cli.verify_data").verify_data(rest))
+    arguments = build_parser().parse_args(rest)
     if arguments.timeout is not None and not 0 < arguments.timeout < math.inf:
         raise UsageError("a timeout is a number of seconds", wanted="> 0", got=arguments.timeout)
     if arguments.instances is not None:
@@ -126,14 +123,23 @@ def _single(arguments: argparse.Namespace, start: float) -> int:
     query, models = _named_files(arguments.files, arguments.network)
     if arguments.serialise_assignments is not None:
         print("warning: --serialise-assignments is not supported; the assignment is printed", file=sys.stderr)  # noqa: T201
-    reserve = 0.0
-    if arguments.timeout is not None:
-        reserve = min(0.5, 0.1 * arguments.timeout)
-        _watch(arguments.timeout - reserve / 2 - (time.monotonic() - start))
+    status = EXIT_UNSAT if arguments.network else EXIT_UNDECIDED
+    if arguments.timeout is None:
+        return _answer(arguments, query, models, None, start)
+    reserve = min(0.5, 0.1 * arguments.timeout)
+    watch = _watch(arguments.timeout - reserve / 2 - (time.monotonic() - start), status)
+    try:
+        return _answer(arguments, query, models, arguments.timeout - reserve, start)
+    finally:
+        watch.cancel()
+
+
+def _answer(
+    arguments: argparse.Namespace, query: Path, models: dict[str, Path], seconds: float | None, start: float
+) -> int:
     from robust.cli.solve import Solver
     from verifiers.deadline import Deadline
 
-    seconds = None if arguments.timeout is None else arguments.timeout - reserve
     solver = Solver(engine=arguments.engine, seed=arguments.seed)
     found = solver.solve(query, models, Deadline(seconds, start=start))
     with _SPOKEN:
@@ -172,17 +178,18 @@ _SPOKEN = threading.Lock()
 """Held by whoever answers: the solver, or the watch."""
 
 
-def _watch(seconds: float) -> None:
+def _watch(seconds: float, status: int) -> threading.Timer:
     """Answer ``timed-out`` and end the process in so many seconds, whatever a library is in the middle of."""
 
     def end() -> None:
         if _SPOKEN.acquire(blocking=False):
             _say("timed-out")
-            os._exit(EXIT_UNSAT if "--network" in " ".join(sys.argv) else EXIT_UNDECIDED)
+            os._exit(status)
 
     timer = threading.Timer(max(0.0, seconds), end)
     timer.daemon = True
     timer.start()
+    return timer
 
 
 def _say(text: str) -> None:

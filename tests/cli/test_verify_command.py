@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import csv
 import gzip
+import json
 import re
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from robust.cli.verify import solver_main
 from robust.properties.vnnlib import read_query
 from tests.cli.conftest import ROOT, Robust
 
@@ -229,3 +232,32 @@ def test_known_verdicts(robust: Robust, folder: str, network: str, query: str, v
     assert result.out.splitlines()[0] in (verdict, "unknown")
     if verdict == "sat":
         assert result.out.splitlines()[0] == verdict
+
+
+def test_a_data_set_goes_to_its_own_command(capsys: pytest.CaptureFixture[str]) -> None:
+    """The shipped digits within a tiny radius: right and certified, so status 0; without --eps a usage error."""
+    digits = Path(__file__).parents[2] / "examples" / "digits"
+    words = ["verify", str(digits / "classifier.onnx"), "--data", str(digits / "test.npz"), "--limit", "10"]
+    assert solver_main([*words, "--eps", "1/1000", "--quiet", "--json", "-"]) in (0, 1)
+    found = json.loads(capsys.readouterr().out)
+    assert found
+    assert solver_main(words) == 2
+    assert "--eps" in capsys.readouterr().err
+
+
+def test_the_watch_of_an_answered_query_is_called_off(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model, query = tmp_path / "m.onnx", tmp_path / "q.vnnlib"
+    weight = numpy_helper.from_array(np.array([[1.0]], dtype=np.float32), "w")
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", 1]) for name in ("x", "y")]
+    graph = helper.make_graph([helper.make_node("MatMul", ["x", "w"], ["y"])], "one", ends[:1], ends[1:], [weight])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]), model)
+    query.write_text(
+        "(declare-const X_0 Real)(declare-const Y_0 Real)(assert (>= X_0 0))(assert (<= X_0 1))(assert (>= Y_0 2))"
+    )
+    assert solver_main(["verify", str(model), str(query), "--timeout", "60"]) == 0
+    assert capsys.readouterr().out.startswith("unsat")
+    assert not [
+        thread
+        for thread in threading.enumerate()
+        if isinstance(thread, threading.Timer) and thread.is_alive() and not thread.finished.is_set()
+    ]
