@@ -23,11 +23,12 @@ from torch import Tensor, nn
 
 from benchmarks import auto_lirpa_peer
 from benchmarks.bound_costs import write_curves
-from benchmarks.bound_subjects import Subject, chain, mnist_images, noise_pictures, onnx_subject, subjects
+from benchmarks.bound_subjects import Subject, mnist_images, noise_pictures, onnx_subject, subjects
 from benchmarks.measure import ROOT, Child, Page, Timing, child, paired, ratio
 from robust.properties import Box
 from verifiers import METHODS, Network, Region, certify, lower_bounds
 from verifiers.certify import rival_matrices
+from verifiers.lirpa_backend import as_sequential
 
 SIZES = (1, 32, 256)
 SLOW, VERY_SLOW = 1.0, 5.0
@@ -119,7 +120,7 @@ def peer_call(
     if size not in sizes_of(subject, method, True):
         return None, "not run: slow", 0.0
     region = subject.region(size)
-    module: nn.Module = chain(subject.network.graph) or subject.module
+    module: nn.Module = as_sequential(subject.network.graph) or subject.module
     why = ""
     for sparse in (True, False) if method == "alpha-crown" else (True,):
         try:
@@ -283,7 +284,7 @@ def compare(found: list[Subject], library: Any | None, shared: Path, page: Page,
         f"paired rounds (2 where a call takes over {SLOW:g} s, 1 where over {VERY_SLOW:g} s), tracing excluded. Speed: their seconds over ours, above 1 "
         "we are faster. Width: mean of upper less lower bound, smaller is tighter. alpha-crown: 20 steps. "
         "*: it stops with an error unless its sparse slopes are switched off, so they were. It is given "
-        "chains of linear layers and ReLU as `nn.Sequential` (version 0.3 cannot read our module of the ACAS Xu "
+        "chains of linear layers, convolutions and ReLU as `nn.Sequential` (version 0.3 cannot read our module of the ACAS Xu "
         "file), other networks as our module. The last two columns were measured with version 0.7.1 **on another machine**; "
         "its seconds do not compare with the others, and its boxes are of the same kind but not the same."
     )
