@@ -38,9 +38,11 @@ def version() -> str:
     return str(getattr(module, "__version__", "of unknown version"))
 
 
-def prepare(library: Any, module: nn.Module, x: Tensor, steps: int = 20) -> Any:
-    """A bounded module; traced once for samples of the shape of ``x``."""
-    options = {"optimize_bound_args": {"ob_iteration": steps, "ob_lr": 0.1, "ob_verbose": 0}}
+def prepare(library: Any, module: nn.Module, x: Tensor, *, steps: int = 20, sparse: bool = True) -> Any:
+    """A bounded module; traced once for samples of the shape of ``x``. Some networks need its sparse slopes off."""
+    options: dict[str, Any] = {"optimize_bound_args": {"ob_iteration": steps, "ob_lr": 0.1, "ob_verbose": 0}}
+    if not sparse:
+        options |= dict.fromkeys(("sparse_features_alpha", "sparse_spec_alpha"), False)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return library.BoundedModule(module, x[:1].clone(), device="cpu", bound_opts=options)

@@ -153,8 +153,7 @@ def write_curves() -> None:
     )
     body = [tag("h1", "What bounds cost"), tag("p", words + machine()), legend(), tag("main", *figures)]
     head = [
-        tag("meta", charset="utf-8"),
-        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        Markup('<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'),
         tag("title", "What bounds cost"),
         tag("style", Markup(STYLE)),
     ]

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.measure import ROOT
-from robust.graph import Graph, trace
+from robust.graph import trace
 from robust.graph.onnx_module import OnnxModule
 from verifiers import Network, Region
 
@@ -80,26 +80,6 @@ def mnist_images(path: Path) -> tuple[Tensor, Tensor]:
 def around(x: Tensor, radius: float) -> Region:
     """L-inf balls cut to [0, 1]."""
     return Region((x - radius).clamp(0, 1), (x + radius).clamp(0, 1))
-
-
-def chain(graph: Graph) -> nn.Sequential | None:
-    """The network as ``nn.Sequential`` of Linear and ReLU, if it is such a chain: what any other tool can read."""
-    layers: list[nn.Module] = [nn.Flatten()]
-    for place, node in enumerate(graph.nodes):
-        weight, bias = node.arguments.get("weight"), node.arguments.get("bias")
-        if place and node.inputs != (place - 1,):
-            return None
-        if node.op == "linear" and isinstance(weight, Tensor):
-            layer = nn.Linear(weight.shape[1], weight.shape[0], bias=isinstance(bias, Tensor))
-            layer.weight.data = weight.detach().clone()
-            if isinstance(bias, Tensor):
-                layer.bias.data = bias.detach().clone()
-            layers.append(layer)
-        elif node.op == "relu":
-            layers.append(nn.ReLU())
-        elif node.op not in ("input", "reshape"):
-            return None
-    return nn.Sequential(*layers).eval().requires_grad_(False)
 
 
 def _subject(name: str, boxes: str, path: Path, flat: Callable[[int], Region]) -> Subject:

@@ -21,7 +21,7 @@ from verifiers.certify import ARITHMETIC, confirmed_bounds
 from verifiers.memory import Effort
 from verifiers.methods import METHODS
 from verifiers.network import Network
-from verifiers.region import kind_of_set, region_of
+from verifiers.region import Region, kind_of_set, region_of
 
 
 @runtime_checkable
@@ -83,8 +83,12 @@ class BoundVerifier:
         region = region_of([item.inputs for item in properties])
         matrices = _padded([torch.cat([c.matrix for c in item.unsafe.clauses]) for item in properties])
         offsets = _padded([torch.cat([c.offset for c in item.unsafe.clauses]) for item in properties])
-        bounds = confirmed_bounds(network, region, matrices, offsets, self.method, self.effort, every=False)
+        bounds = self._lower(network, region, matrices, offsets)
         return [_margin(item, bound) for item, bound in zip(properties, bounds, strict=True)]
+
+    def _lower(self, network: Network, region: Region, matrices: Tensor, offsets: Tensor) -> Tensor:
+        """Float64 ``[n, m]``: ``matrix @ outputs - offset`` is at least that, rounding included."""
+        return confirmed_bounds(network, region, matrices, offsets, self.method, self.effort, every=False)
 
     def _answer(self, margin: float) -> VerdictResult:
         bound = margin if math.isfinite(margin) else None
