@@ -17,7 +17,7 @@ from robust.graph import Graph
 from robust.properties import Box
 from verifiers.bounding import bounds_and_noise, lower_bounds
 from verifiers.memory import Effort, chunk_samples
-from verifiers.methods import method_of
+from verifiers.methods import METHODS, method_of
 from verifiers.network import Network
 from verifiers.region import Region, ball_region
 
@@ -25,7 +25,7 @@ ARITHMETIC = "float64, with a margin for first-order rounding of the bound and o
 MARGIN = 1e-6
 COMFORT = 1e-4
 """An optimiser stops when a bound exceeds what is wanted by this share of the outputs' magnitude."""
-LADDER = ("interval", "crown", "alpha-crown")
+LADDER = tuple(METHODS)
 """What is tried before a method."""
 
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
+from weakref import WeakKeyDictionary
 
 from torch import Tensor
+from torch.nn.functional import linear
 
 from robust.errors import UnsupportedOperatorError
 from robust.graph import BatchConstant, Kind, Node, Operand
@@ -39,8 +42,13 @@ def interval_step(node: Node, operands: Sequence[Bounds], batch: int, rules: Map
         return Bounds(lower, node.apply([bounds.upper for bounds in operands], batch))
     if node.kind is Kind.AFFINE and node.op in BILINEAR:
         (bounds,) = operands
-        middle = node.apply([(bounds.lower + bounds.upper) / 2], batch)
-        half = node.apply([(bounds.upper - bounds.lower) / 2], batch, **_absolute_coefficients(node))
+        middle, half = (bounds.lower + bounds.upper) / 2, (bounds.upper - bounds.lower) / 2
+        absolute = _absolute_coefficients(node)
+        if node.op == "linear":  # the commonest, without the detour over its schema
+            middle = linear(middle, node.arguments["weight"], node.arguments["bias"])
+            half = linear(half, absolute["weight"])
+        else:
+            middle, half = node.apply([middle], batch), node.apply([half], batch, **absolute)
         return Bounds(middle - half, middle + half)
     if node.kind is not Kind.AFFINE and node.op in rules:
         lower, upper = rules[node.op].interval(node, [bounds.flat(batch) for bounds in operands])
@@ -49,12 +57,18 @@ def interval_step(node: Node, operands: Sequence[Bounds], batch: int, rules: Map
     raise UnsupportedOperatorError(f"interval bounds have no rule for {node.op}, at {node.place}")
 
 
-def _absolute_coefficients(node: Node) -> dict[str, object]:
-    replaced: dict[str, object] = {"bias": None} if "bias" in node.arguments else {}
-    for name in BILINEAR[node.op]:
-        value = node.arguments[name]
-        if isinstance(value, BatchConstant):
-            replaced[name] = BatchConstant(value.rows.abs())
-        elif not isinstance(value, Operand):
-            replaced[name] = value.abs()
-    return replaced
+_ABSOLUTE: WeakKeyDictionary[Node, dict[str, Any]] = WeakKeyDictionary()
+
+
+def _absolute_coefficients(node: Node) -> dict[str, Any]:
+    """The arguments that make an affine operator map half widths; made once."""
+    if node not in _ABSOLUTE:
+        replaced: dict[str, Any] = {"bias": None} if "bias" in node.arguments else {}
+        for name in BILINEAR[node.op]:
+            value = node.arguments[name]
+            if isinstance(value, BatchConstant):
+                replaced[name] = BatchConstant(value.rows.abs())
+            elif not isinstance(value, Operand):
+                replaced[name] = value.abs()
+        _ABSOLUTE[node] = replaced
+    return _ABSOLUTE[node]
