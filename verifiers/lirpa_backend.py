@@ -113,7 +113,8 @@ def _layer(node: Node) -> nn.Module | None:
     if not isinstance(weight, Tensor) or not (bias is None or isinstance(bias, Tensor)):
         return None
     if node.op == "linear" and len(node.rest) == 1:
-        return _filled(nn.Linear(weight.shape[1], weight.shape[0], bias=bias is not None), weight, bias)
+        bias = weight.new_zeros(len(weight)) if bias is None else bias  # without one, version 0.3 stops at intervals
+        return _filled(nn.Linear(weight.shape[1], weight.shape[0]), weight, bias)
     if node.op == "convolution" and weight.dim() == 4 and not node.arguments["transposed"]:
         groups, kernel = int(node.arguments["groups"]), (weight.shape[2], weight.shape[3])
         stride, padding, dilation = (tuple(node.arguments[key]) for key in ("stride", "padding", "dilation"))

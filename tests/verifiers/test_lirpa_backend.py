@@ -117,3 +117,26 @@ def test_chains_are_rebuilt_and_other_networks_are_not() -> None:
 class Skip(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return torch.relu(x) + x
+
+
+def test_its_proofs_hold_on_a_convolutional_network(library: Any) -> None:
+    """What it proves about a random network, no input breaks; and CROWN proves what ours proves."""
+    torch.manual_seed(1)
+    module = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(16, 3)).eval().requires_grad_(False)
+    graph = trace(module, (1, 4, 4), device=CPU)
+    lower = torch.rand(1, 4, 4) - 0.2
+    box = Box(lower, lower + 0.2)
+    points = lower + 0.2 * torch.rand(500, 1, 4, 4)
+    first = module(points)[:, 0]
+    least = float(first.min())
+    asked = [
+        Property(inputs=box, unsafe=UnsafeSet((Halfspaces(torch.eye(3)[:1], torch.tensor([least - gap])),)))
+        for gap in (-0.01, 0.05, 0.5, 1.0)
+    ]
+    theirs = LirpaVerifier().verify(graph, asked)
+    ours = BoundVerifier(method="crown").verify(graph, asked)
+    assert [answer.verdict for answer in theirs] == [answer.verdict for answer in ours]
+    assert theirs[0].verdict is Verdict.UNKNOWN
+    assert theirs[-1].verdict is Verdict.VERIFIED
+    assert theirs[-1].engine is not None
+    assert theirs[-1].engine.endswith("CROWN")
