@@ -49,6 +49,8 @@ def propagate(
     for node in network.graph.nodes[1:]:
         effort.check()
         found = interval_step(node, [bounds[i] for i in node.inputs], len(region), rules)
+        if node.kind is Kind.AFFINE and node.op not in REARRANGING:
+            found = _never_nan(found)
         exact = _exactness(node, network, exactness)
         if centers and node.index in network.affine_prefix:
             centers[node.index] = node.apply([centers[i] for i in node.inputs], len(region))
@@ -82,6 +84,13 @@ def _dual_norm(network: Network, region: Region, node: Node, center: Tensor, fou
         return found
     reach = (region.radius[:, None] * norms).reshape(center.shape)
     lower, upper = torch.maximum(found.lower, center - reach), torch.minimum(found.upper, center + reach)
+    return _never_nan(Bounds(lower, upper))
+
+
+def _never_nan(bounds: Bounds) -> Bounds:
+    """What overflowed is not bounded at all: rules may rely on that no end is NaN."""
+    lower = torch.nan_to_num(bounds.lower, nan=-torch.inf, posinf=torch.inf, neginf=-torch.inf)
+    upper = torch.nan_to_num(bounds.upper, nan=torch.inf, posinf=torch.inf, neginf=-torch.inf)
     return Bounds(lower, upper)
 
 
@@ -111,6 +120,7 @@ class _Tightening:
     def _all(self) -> None:
         """Every neuron of every sample, in one pass."""
         ends = self.linear.minimum(self.linear.network.signed_elements(self.node.index))
+        ends = torch.nan_to_num(ends, nan=-torch.inf, posinf=torch.inf, neginf=-torch.inf)
         low, negative = ends[:, : self.node.elements], ends[:, self.node.elements :]
         self.lower, self.upper = torch.maximum(self.lower, low), torch.minimum(self.upper, -negative)
 
@@ -139,6 +149,7 @@ class _Tightening:
             ends = search.maximise(functions, self.method.steps)
         else:
             ends = self.linear.minimum(functions, samples=samples)
+        ends = torch.nan_to_num(ends, nan=-torch.inf, posinf=torch.inf, neginf=-torch.inf)
         low, negative = ends[:, : places.shape[1]], ends[:, places.shape[1] :]
         at = (samples[:, None], places)
         self.lower[at] = torch.maximum(self.lower[at], low)

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from robust.graph import trace
 from robust.properties import Box
 from tests.graph.architectures import ARCHITECTURES, build
-from verifiers import METHODS, Network, Region, ball_region, lower_bounds
+from verifiers import METHODS, Effort, Network, Region, ball_region, lower_bounds
+from verifiers.propagation import propagate
 
 CPU = torch.device("cpu")
 
@@ -145,3 +146,26 @@ def test_a_limit_on_rows_loosens_and_stays_sound(rows: int) -> None:
     assert bool((limited <= reached + 1e-9).all())
     assert bool((limited >= interval - 1e-9).all())
     assert float(whole.sum()) >= float(limited.sum()) - 1e-9
+
+
+class Overflowing(nn.Module):
+    """Its inner values overflow float32 over a box of ordinary size."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        inner = torch.relu(torch.relu(x * 1e30) * 1e30)
+        result: Tensor = torch.relu(inner @ torch.tensor([[1.0, -1.0], [1.0, 2.0]])) @ torch.eye(2)
+        return result
+
+
+@pytest.mark.parametrize("method", list(METHODS))
+def test_what_overflows_is_never_bounded(method: str) -> None:
+    small = Box(torch.full((2,), 1e-38), torch.full((2,), 1e-37))
+    network = Network(trace(Overflowing(), (2,), device=CPU, box=small))
+    region = Region(torch.tensor([[-1.0, 0.5]]), torch.tensor([[1.0, 1.0]]))
+    with torch.no_grad():
+        inner = propagate(network, region, METHODS[method], Effort())
+    for bounds in inner.bounds.values():
+        assert not bool((bounds.lower.isnan() | bounds.upper.isnan()).any())
+    found = lower_bounds(network, region, torch.cat([torch.eye(2), -torch.eye(2)])[None], method)[0]
+    # At x = (1, 1) both outputs are 1e60 or more: nothing finite is an upper bound of them in float32.
+    assert not bool(torch.isfinite(found[2:]).any())
