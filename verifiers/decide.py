@@ -10,16 +10,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-import torch
 from torch import Tensor
 
 from robust.properties import Property
 from robust.record.answer import Verdict
 from verifiers.certify import confirmed_bounds
 from verifiers.deadline import Deadline, OutOfTimeError
+from verifiers.margins import proved_margins
 from verifiers.memory import Effort
 from verifiers.network import Network
-from verifiers.region import region_of
+from verifiers.region import Region
 
 Search = Callable[[int, int, Deadline], Tensor | None]
 """``(case, round, deadline)`` to candidate points ``[k, *shape]``, or None. Round 0 is short."""
@@ -223,26 +223,13 @@ def bound_margins(
 
     Args:
         network: prepared graph.
-        cases: over input sets of one kind.
+        cases: properties of it.
         method: a name of ``METHODS``.
         effort: limits on work, memory and time.
     """
-    region = region_of([item.inputs for item in cases])
-    matrices = _stacked([torch.cat([clause.matrix for clause in item.unsafe.clauses]) for item in cases])
-    offsets = _stacked([torch.cat([clause.offset for clause in item.unsafe.clauses]) for item in cases])
-    bounds = confirmed_bounds(network, region, matrices, offsets, method, effort or Effort(), every=False)
-    margins = []
-    for item, row in zip(cases, bounds, strict=True):
-        parts = torch.split(
-            row[: sum(len(c.offset) for c in item.unsafe.clauses)], [len(c.offset) for c in item.unsafe.clauses]
-        )
-        margins.append(min(float(part.max()) if len(part) else -float("inf") for part in parts))
-    return margins
+    limits = effort or Effort()
 
+    def lower(network: Network, region: Region, matrices: Tensor, offsets: Tensor) -> Tensor:
+        return confirmed_bounds(network, region, matrices, offsets, method, limits, every=False)
 
-def _stacked(parts: list[Tensor]) -> Tensor:
-    longest = max(len(part) for part in parts)
-    result = torch.zeros(len(parts), longest, *parts[0].shape[1:], dtype=torch.float64)
-    for row, part in zip(result, parts, strict=True):
-        row[: len(part)] = part
-    return result
+    return proved_margins(network, cases, lower)

@@ -42,10 +42,6 @@ class Coefficients:
             return inner(self.values, values)
         return (self.values * self.window.pick(values)).sum(2)
 
-    def times(self, factor: Tensor) -> Coefficients:
-        """Each coefficient times something that broadcasts."""
-        return Coefficients(self.values * factor, self.window)
-
     def plus(self, other: Coefficients) -> Coefficients:
         """The sum."""
         one, two = self.window, other.window

@@ -10,18 +10,17 @@ import math
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
-import torch
 from torch import Tensor
 
-from robust.errors import PropertyError
 from robust.graph import Graph
 from robust.properties import Property
 from robust.record import Verdict, VerdictResult
 from verifiers.certify import ARITHMETIC, confirmed_bounds
+from verifiers.margins import proved_margins
 from verifiers.memory import Effort
 from verifiers.methods import METHODS
 from verifiers.network import Network
-from verifiers.region import Region, kind_of_set, region_of
+from verifiers.region import Region
 
 
 @runtime_checkable
@@ -70,21 +69,7 @@ class BoundVerifier:
             PropertyError: a property does not fit the network's shapes.
         """
         network = graph if isinstance(graph, Network) else Network(graph)
-        for item in properties:
-            _fits(network.graph, item)
-        answers: dict[int, VerdictResult] = {}
-        for kind in {kind_of_set(item.inputs) for item in properties}:
-            places = [i for i, item in enumerate(properties) if kind_of_set(item.inputs) == kind]
-            margins = self._margins(network, [properties[i] for i in places])
-            answers.update(zip(places, map(self._answer, margins), strict=True))
-        return [answers[i] for i in range(len(properties))]
-
-    def _margins(self, network: Network, properties: Sequence[Property]) -> list[float]:
-        region = region_of([item.inputs for item in properties])
-        matrices = _padded([torch.cat([c.matrix for c in item.unsafe.clauses]) for item in properties])
-        offsets = _padded([torch.cat([c.offset for c in item.unsafe.clauses]) for item in properties])
-        bounds = self._lower(network, region, matrices, offsets)
-        return [_margin(item, bound) for item, bound in zip(properties, bounds, strict=True)]
+        return [self._answer(margin) for margin in proved_margins(network, properties, self._lower)]
 
     def _lower(self, network: Network, region: Region, matrices: Tensor, offsets: Tensor) -> Tensor:
         """Float64 ``[n, m]``: ``matrix @ outputs - offset`` is at least that, rounding included."""
@@ -103,38 +88,4 @@ class BoundVerifier:
             reason=f"{self.method} {short}; the property may hold or not",
             engine=self.name,
             lower_bound=bound,
-        )
-
-
-def _margin(item: Property, bound: Tensor) -> float:
-    """The best constraint of the worst clause."""
-    start, worst = 0, math.inf
-    for clause in item.unsafe.clauses:
-        stop = start + len(clause.offset)
-        worst = min(worst, float(bound[start:stop].max()) if stop > start else -math.inf)
-        start = stop
-    return worst
-
-
-def _padded(parts: list[Tensor]) -> Tensor:
-    """Stack tensors of different lengths, with zeros behind the shorter ones, in float64."""
-    longest = max(1, *(len(part) for part in parts)) if parts else 1
-    result = torch.zeros(len(parts), longest, *parts[0].shape[1:], dtype=torch.float64, device=parts[0].device)
-    for row, part in zip(result, parts, strict=True):
-        row[: len(part)] = part
-    return result
-
-
-def _fits(graph: Graph, item: Property) -> None:
-    if item.inputs.shape != graph.input_shape:
-        raise PropertyError(
-            "a property's input set has another shape than the network's input",
-            wanted=graph.input_shape,
-            got=item.inputs.shape,
-        )
-    if item.unsafe.outputs != graph.outputs:
-        raise PropertyError(
-            "a property speaks of another number of outputs than the network has",
-            wanted=graph.outputs,
-            got=item.unsafe.outputs,
         )

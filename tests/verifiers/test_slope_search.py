@@ -139,3 +139,20 @@ def test_a_bound_stops_when_time_is_up(method: str) -> None:
     calls = iter([False, False, True])
     with pytest.raises(OutOfTimeError):
         lower_bounds(network, region, torch.eye(2)[None], method, Effort(expired=lambda: next(calls, True)))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_shared_slopes_are_sound_and_no_looser_than_crown(seed: int) -> None:
+    network = Network(trace(deep([3, 12, 12, 3], seed), (3,), device=CPU))
+    region = Region(-torch.ones(2, 3).double() / 2, torch.ones(2, 3).double() / 2)
+    unit = torch.cat([torch.eye(3), -torch.eye(3)])[None].double()
+    with torch.no_grad():
+        linear = propagate(network, region, method_of("crown"), Effort())
+        functions = Functions.of(network.graph.output, unit)
+        crown = linear.minimum(functions)
+        shared = SlopeSearch(linear, shared=True).maximise(functions, 30)
+        x = torch.rand(4000, 3, generator=torch.Generator().manual_seed(seed), dtype=torch.float64) - 0.5
+        lowest = (network.graph.forward(x) @ unit[0].T).amin(0)
+    assert bool((shared >= crown - 1e-9).all())
+    assert bool((shared <= lowest + 1e-9).all())
+    assert float((shared - crown).sum()) > 0

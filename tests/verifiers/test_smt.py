@@ -203,7 +203,7 @@ def test_a_network_that_is_not_piecewise_linear_is_unknown() -> None:
 
 
 def test_a_property_of_another_shape_is_an_error() -> None:
-    with pytest.raises(PropertyError, match="input shape"):
+    with pytest.raises(PropertyError, match="another shape"):
         SmtVerifier().verify(graph_of(hat(), (2,)), [reaches(box([0], [1]), [[1.0]], [0.0])])
     with pytest.raises(PropertyError, match="outputs"):
         SmtVerifier().verify(graph_of(hat(), (2,)), [reaches(box([0, 0], [1, 1]), [[1.0, 1.0]], [0.0])])

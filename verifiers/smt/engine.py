@@ -9,10 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from robust.errors import GraphError, PropertyError, SubjectError
+from robust.errors import GraphError, SubjectError
 from robust.graph import Graph
 from robust.properties import Halfspaces, Property
 from robust.record import Verdict, VerdictResult
+from verifiers.margins import require_fit
 from verifiers.smt.emit import Constraint, smtlib
 from verifiers.smt.encode import UNIT_32, Encoding, Size, TooLargeError, encode
 from verifiers.smt.guess import descend
@@ -72,7 +73,7 @@ class SmtVerifier:
             PropertyError: a property does not fit the network's shapes.
         """
         for item in properties:
-            _fits(graph, item)
+            require_fit(graph, item)
         with Solver(self.limits) as solver:
             return [self._one(graph, item, solver) for item in properties]
 
@@ -230,10 +231,3 @@ def _falsified(point: Tensor, reason: str) -> VerdictResult:
 
 def _unknown(reason: str) -> VerdictResult:
     return VerdictResult(verdict=Verdict.UNKNOWN, reason=reason, engine="z3")
-
-
-def _fits(graph: Graph, item: Property) -> None:
-    pairs = (("input shape", graph.input_shape, item.inputs.shape), ("outputs", graph.outputs, item.unsafe.outputs))
-    for what, wanted, got in pairs:
-        if wanted != got:
-            raise PropertyError(f"a property does not fit the network's {what}", wanted=wanted, got=got)

@@ -1,0 +1,88 @@
+"""How far the outputs of a network provably stay from unsafe sets, for many properties at once.
+
+A clause of an unsafe set (a conjunction) is excluded when one of its constraints is violated over the whole input set;
+a property holds when every clause is excluded.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from robust.errors import PropertyError
+from robust.graph import Graph
+from robust.properties import Property
+from verifiers.network import Network
+from verifiers.region import Region, kind_of_set, region_of
+
+Lower = Callable[[Network, Region, Tensor, Tensor], Tensor]
+"""Lower bounds ``[n, m]`` of ``matrix @ y - offset``, NaN or infinite where nothing is known, from ``(network, region,
+matrices [n, m, outputs], offsets [n, m])``."""
+
+
+def proved_margins(network: Network, properties: Sequence[Property], lower: Lower) -> list[float]:
+    """For each property the best constraint of its worst clause; positive is a proof, minus infinity: nothing is known.
+
+    Args:
+        network: prepared graph.
+        properties: over input sets of any kinds; those of one kind are bounded together.
+        lower: what bounds them.
+
+    Raises:
+        PropertyError: a property does not fit the network's shapes.
+    """
+    for item in properties:
+        require_fit(network.graph, item)
+    found: dict[int, float] = {}
+    for kind in {kind_of_set(item.inputs) for item in properties}:
+        places = [i for i, item in enumerate(properties) if kind_of_set(item.inputs) == kind]
+        chosen = [properties[i] for i in places]
+        region = region_of([item.inputs for item in chosen])
+        matrices = _padded([torch.cat([c.matrix for c in item.unsafe.clauses]) for item in chosen])
+        offsets = _padded([torch.cat([c.offset for c in item.unsafe.clauses]) for item in chosen])
+        bounds = lower(network, region, matrices, offsets)
+        bounds = torch.nan_to_num(bounds, nan=-torch.inf, posinf=-torch.inf, neginf=-torch.inf)  # min() passes NaN over
+        found.update(zip(places, map(_margin, chosen, bounds), strict=True))
+    return [found[i] for i in range(len(properties))]
+
+
+def _margin(item: Property, bound: Tensor) -> float:
+    """The best constraint of the worst clause."""
+    start, worst = 0, math.inf
+    for clause in item.unsafe.clauses:
+        stop = start + len(clause.offset)
+        worst = min(worst, float(bound[start:stop].max()) if stop > start else -math.inf)
+        start = stop
+    return worst
+
+
+def _padded(parts: list[Tensor]) -> Tensor:
+    """Stack tensors of different lengths, with zeros behind the shorter ones, in float64."""
+    longest = max(1, *(len(part) for part in parts)) if parts else 1
+    result = torch.zeros(len(parts), longest, *parts[0].shape[1:], dtype=torch.float64, device=parts[0].device)
+    for row, part in zip(result, parts, strict=True):
+        row[: len(part)] = part
+    return result
+
+
+def require_fit(graph: Graph, item: Property) -> None:
+    """Whether a property speaks of the inputs and outputs that a network has.
+
+    Raises:
+        PropertyError: it does not.
+    """
+    if item.inputs.shape != graph.input_shape:
+        raise PropertyError(
+            "a property's input set has another shape than the network's input",
+            wanted=graph.input_shape,
+            got=item.inputs.shape,
+        )
+    if item.unsafe.outputs != graph.outputs:
+        raise PropertyError(
+            "a property speaks of another number of outputs than the network has",
+            wanted=graph.outputs,
+            got=item.unsafe.outputs,
+        )
