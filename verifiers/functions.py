@@ -75,6 +75,6 @@ class Functions:
 
 def inner(coefficients: Tensor, values: Tensor) -> Tensor:
     """``<coefficients, values>`` for ``[n or 1, m, elements]`` and ``[n, elements]``: ``[n, m]``."""
-    if len(coefficients) == 1:
+    if coefficients.shape[0] == 1:
         return values @ coefficients[0].T
     return torch.bmm(coefficients, values[:, :, None])[:, :, 0]

@@ -134,6 +134,9 @@ def through_affine(
 ) -> tuple[list[Coefficients], Tensor | None]:
     """Coefficients on the operands of an affine node, and the constant."""
     offset = network.offsets.get(node.index)
+    if node.index in network.matrices:
+        values = coefficients.values
+        return [Coefficients(values @ network.matrices[node.index])], None if offset is None else values @ offset
     if coefficients.window is not None:
         parts = windowed_adjoint(network, node, coefficients)
         if parts is not None:

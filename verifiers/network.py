@@ -46,6 +46,13 @@ class Network:
         return {index: value for index, value in found.items() if value is not None}
 
     @cached_property
+    def matrices(self) -> dict[int, Tensor]:
+        """Node that is a matrix product of a vector -> its matrix ``[elements, elements of the operand]``."""
+        flat = {node.index for node in self.graph.nodes if len(node.shape) == 1}
+        linear = [node for node in self.graph.nodes if node.op == "linear" and flat.issuperset((node.index, *node.inputs))]
+        return {node.index: node.arguments["weight"] for node in linear}
+
+    @cached_property
     def relaxed_operands(self) -> frozenset[int]:
         """Nodes that a nonlinear node reads: those whose bounds make a relaxation."""
         return frozenset(

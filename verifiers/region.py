@@ -68,7 +68,7 @@ class Region:
             )
 
     def __len__(self) -> int:
-        return len(self.lower)
+        return self.lower.shape[0]
 
     def to(self, dtype: torch.dtype, device: torch.device | None = None) -> Region:
         """The same sets in another arithmetic; to fewer digits all limits move outwards, never inwards."""
@@ -324,7 +324,7 @@ def _few_pixels(center: Tensor, lower: Tensor, upper: Tensor, pixels: Tensor, gr
 
 def _inner(coefficients: Tensor, points: Tensor) -> Tensor:
     """``[n or 1, m, e]`` times ``[n, e]`` to ``[n, m]``, as one product."""
-    if len(coefficients) == 1:
+    if coefficients.shape[0] == 1:
         return points @ coefficients[0].T
     return torch.bmm(coefficients, points[:, :, None])[:, :, 0]
 
