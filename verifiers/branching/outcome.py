@@ -1,0 +1,37 @@
+"""What branch and bound says of one case."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from robust.record.answer import Verdict
+from verifiers.branching.proof import ProofTree
+
+Replay = Callable[[int, Tensor], Tensor | None]
+"""``(case, candidates [k, *shape])`` to the first candidate that the real model confirms as a witness, or None."""
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """The answer to one case.
+
+    Attributes:
+        verdict: VERIFIED when every leaf of the tree is proved, FALSIFIED with a replayed witness, else UNKNOWN.
+        reason: a sentence; for UNKNOWN what ran out.
+        bound: the smallest bound over all leaves, open ones included; above zero is a proof. None: nothing is known.
+        domains: how many were bounded.
+        open: how many are neither split nor proved.
+        witness: ``[*shape]``, for FALSIFIED.
+        proof: the tree, where it was asked for.
+    """
+
+    verdict: Verdict
+    reason: str
+    bound: float | None = None
+    domains: int = 0
+    open: int = 0
+    witness: Tensor | None = None
+    proof: ProofTree | None = None
