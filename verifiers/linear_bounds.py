@@ -55,6 +55,32 @@ class LinearBounds:
         Returns:
             ``[n, m]``; NaN where bounds overflow.
         """
+        coefficients, total = self._backward(functions, samples, stop_at_nonlinear)
+        region = self.region if samples is None else self.region.take(samples)
+        if coefficients is not None:
+            return total + region_minimum(region, coefficients)
+        return total.expand(len(region), -1)
+
+    def lines(self, functions: Functions, *, samples: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Linear functions of the input that lie below linear functions of nodes' values, over each set.
+
+        Args:
+            functions: ``m`` per sample.
+            samples: int64 ``[n]``, which sets of the region they are asked of; all of them, in order, by default.
+
+        Returns:
+            Coefficients ``[n or 1, m, inputs]`` and constants ``[n or 1, m]``; NaN where bounds overflow.
+        """
+        coefficients, total = self._backward(functions, samples, False)
+        if coefficients is None:
+            inputs = self.network.graph.nodes[0].elements
+            return total.new_zeros(*total.shape, inputs), total
+        return coefficients.dense(), total
+
+    def _backward(
+        self, functions: Functions, samples: Tensor | None, stop_at_nonlinear: bool
+    ) -> tuple[Coefficients | None, Tensor]:
+        """Coefficients on the input, None where nothing depends on it, and the constants."""
         total, collected = functions.constant, dict(functions.coefficients)
         nodes = self.network.graph.nodes
         for node in reversed(nodes[1 : max(collected) + 1]):
@@ -71,10 +97,7 @@ class LinearBounds:
                 parts, constant = self._through(node, current, samples)
             total = total if constant is None else total + constant
             gather(collected, node, parts)
-        region = self.region if samples is None else self.region.take(samples)
-        if 0 in collected:
-            return total + region_minimum(region, collected[0])
-        return total.expand(len(region), -1)
+        return collected.get(0), total
 
     def take(self, samples: Tensor) -> LinearBounds:
         """The same over some of the sets."""

@@ -28,10 +28,17 @@ from verifiers.slope_search import SlopeSearch
 
 SMALL = 64
 """Elements of a node up to which all are bounded, without asking which are open."""
+FEW = 16
+"""Sets up to which asking costs more than it saves."""
 
 
 def propagate(
-    network: Network, region: Region, method: Method, effort: Effort, rules: Mapping[str, Rule] = RULES
+    network: Network,
+    region: Region,
+    method: Method,
+    effort: Effort,
+    rules: Mapping[str, Rule] = RULES,
+    known: Mapping[int, Bounds] | None = None,
 ) -> LinearBounds:
     """Bounds of all nodes, ready for backward passes.
 
@@ -41,7 +48,9 @@ def propagate(
         method: how inner nodes are bounded.
         effort: limits.
         rules: operator -> rule.
+        known: node -> bounds that hold already, of larger sets, say: what is found is cut to them.
     """
+    known = known or {}
     bounds: dict[int, Bounds] = {0: Bounds(region.lower, region.upper)}
     result = LinearBounds(network, region, bounds, rules)
     exactness = {0: _LOOSE if region.center is not None else _BOX}
@@ -56,6 +65,9 @@ def propagate(
             centers[node.index] = node.apply([centers[i] for i in node.inputs], len(region))
             if node.index in network.relaxed_operands:
                 found = _dual_norm(network, region, node, centers[node.index], found)
+        if node.index in known:
+            before = known[node.index]
+            found = Bounds(torch.maximum(found.lower, before.lower), torch.minimum(found.upper, before.upper))
         bounds[node.index], exactness[node.index] = found, exact
         if method.inner and exact == _LOOSE and node.index in network.relaxed_operands:
             bounds[node.index] = _Tightening(result, node, method, effort).of(found)
@@ -110,7 +122,8 @@ class _Tightening:
         batch = len(self.linear.region)
         self.lower, self.upper = found.flat(batch)
         if self.node.elements <= min(SMALL, self.effort.rows):
-            self._all()
+            if batch <= FEW or not self._scattered():
+                self._all()
         else:
             self._selected(optimise=False)
         if self.method.steps:
@@ -123,6 +136,18 @@ class _Tightening:
         ends = torch.nan_to_num(ends, nan=-torch.inf, posinf=torch.inf, neginf=-torch.inf)
         low, negative = ends[:, : self.node.elements], ends[:, self.node.elements :]
         self.lower, self.upper = torch.maximum(self.lower, low), torch.minimum(self.upper, -negative)
+
+    def _scattered(self) -> bool:
+        """Open neurons one by one, each with a copy of its set; False, and nothing done, where most are open."""
+        owners, places = _open(self.linear, self.node, self.lower, self.upper).nonzero(as_tuple=True)
+        if 2 * len(owners) > self.lower.numel():
+            return False
+        self.lower, self.upper = self.lower.clone(), self.upper.clone()
+        size = chunk_rows(self.linear.network, 2, self.effort)
+        for some, at in zip(torch.split(owners, size), torch.split(places, size), strict=True):
+            if len(some):
+                self._bound(some, at[:, None], False)
+        return True
 
     def _selected(self, *, optimise: bool) -> None:
         """Open neurons alone, the widest first; samples with about as many go together."""
