@@ -61,24 +61,31 @@ class LinearBounds:
             return total + region_minimum(region, coefficients)
         return total.expand(len(region), -1)
 
-    def lines(self, functions: Functions, *, samples: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def lines(
+        self, functions: Functions, *, samples: Tensor | None = None, passed: dict[int, Tensor] | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Linear functions of the input that lie below linear functions of nodes' values, over each set.
 
         Args:
             functions: ``m`` per sample.
             samples: int64 ``[n]``, which sets of the region they are asked of; all of them, in order, by default.
+            passed: gets the coefficients ``[n, m, elements]`` of every nonlinear node that the pass went through.
 
         Returns:
             Coefficients ``[n or 1, m, inputs]`` and constants ``[n or 1, m]``; NaN where bounds overflow.
         """
-        coefficients, total = self._backward(functions, samples, False)
+        coefficients, total = self._backward(functions, samples, False, passed)
         if coefficients is None:
             inputs = self.network.graph.nodes[0].elements
             return total.new_zeros(*total.shape, inputs), total
         return coefficients.dense(), total
 
     def _backward(
-        self, functions: Functions, samples: Tensor | None, stop_at_nonlinear: bool
+        self,
+        functions: Functions,
+        samples: Tensor | None,
+        stop_at_nonlinear: bool,
+        passed: dict[int, Tensor] | None = None,
     ) -> tuple[Coefficients | None, Tensor]:
         """Coefficients on the input, None where nothing depends on it, and the constants."""
         total, collected = functions.constant, dict(functions.coefficients)
@@ -95,6 +102,8 @@ class LinearBounds:
                 continue
             else:
                 parts, constant = self._through(node, current, samples)
+                if passed is not None:
+                    passed[node.index] = current.dense()
             total = total if constant is None else total + constant
             gather(collected, node, parts)
         return collected.get(0), total

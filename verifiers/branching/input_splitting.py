@@ -32,7 +32,9 @@ from verifiers.rounding import execution_noise
 
 MARGIN = 1e-6
 """Share of the outputs' magnitude that a bound must exceed, as in ``verifiers.certify``."""
-FLOOR = 0.2
+import os
+MODE=os.environ.get('MODE','gap'); WHICH=os.environ.get('WHICH','worst')
+FLOOR = float(os.environ.get('FLOOR','0.2'))
 """Share of a row's largest coefficient that every coefficient counts with when a dimension is chosen."""
 BATCH = 1024
 """Boxes that are bounded together, at most."""
@@ -155,7 +157,8 @@ class _Search:
         }
         linear = propagate(self.network, region, METHODS["crown"], self.effort, known=known)
         matrices = self.questions.matrix[boxes.owner]
-        slopes, constants = linear.lines(Functions.of(self.network.graph.output, matrices))
+        passed: dict[int, Tensor] = {}
+        slopes, constants = linear.lines(Functions.of(self.network.graph.output, matrices), passed=passed)
         slopes, constants = slopes.expand(len(boxes), -1, -1), constants.expand(len(boxes), -1)
         minimum = constants + region.minimum(slopes)
         need = self._rounding(linear, matrices, minimum, boxes)
@@ -179,7 +182,10 @@ class _Search:
         left, empty = self._clipped(left, slopes[:, :, self.varying], constants, margins[rows])
         if bool(empty.any()):
             self.best_closed.scatter_reduce_(0, left.owner[empty], torch.zeros_like(left.lower[empty][:, 0]), "amin")
-        score = self._scores(left, slopes[:, :, self.varying], excess[rows])
+        if MODE == "gap":
+            score = self._gap_scores(linear, passed, rows, left, margins[rows], excess[rows])
+        else:
+            score = self._scores(left, slopes[:, :, self.varying], excess[rows], margins[rows])
         self.score = score[~empty]
         return left.take(~empty), None
 
@@ -234,14 +240,54 @@ class _Search:
                 return case, found
         return None
 
-    def _scores(self, boxes: Boxes, slopes: Tensor, excess: Tensor) -> Tensor:
+    def _scores(self, boxes: Boxes, slopes: Tensor, excess: Tensor, margins: Tensor) -> Tensor:
         """How much each dimension matters to the constraint that is nearest to a proof: ``[n, d]``."""
-        flat = excess.flatten(1)
-        best = flat.argmax(1)
+        worst = margins.argmin(1)
+        best = worst * self.questions.rows + excess[torch.arange(len(worst)), worst].argmax(1)
         chosen = slopes.gather(1, best[:, None, None].expand(-1, 1, slopes.shape[2]))[:, 0].abs()
         chosen = torch.nan_to_num(chosen, nan=1.0, posinf=1.0)
         floor = FLOOR * chosen.amax(1, keepdim=True)
         return torch.maximum(chosen, floor).clamp_min(1e-30) * (boxes.upper - boxes.lower)
+
+    def _gap_scores(self, linear, passed, rows, boxes, margins, excess) -> Tensor:
+        n, d = boxes.lower.shape
+        middle = (boxes.lower + boxes.upper) / 2
+        half = torch.diag_embed((boxes.upper - boxes.lower) / 2)
+        points = torch.cat([middle[:, None] - half, middle[:, None] + half], 1)
+        lower, _ = self._whole(boxes)
+        full = lower[:, None].expand(-1, 2 * d, -1).clone()
+        full[:, :, self.varying] = points
+        graph = self.network.graph
+        batch = n * 2 * d
+        values = {0: full.reshape(graph.nodes[0].batched(batch))}
+        score = torch.zeros_like(boxes.lower)
+        if WHICH == "worst":
+            worst = margins.argmin(1)
+            best = worst * self.questions.rows + excess[torch.arange(len(worst)), worst].argmax(1)
+        for node in graph.nodes[1:]:
+            values[node.index] = node.apply([values[i] for i in node.inputs], batch)
+            if node.index not in passed:
+                continue
+            weight = passed[node.index].expand(len(linear.region), -1, -1)[rows].abs()
+            if WHICH == "worst":
+                weight = weight[torch.arange(n), best]
+            else:
+                weight = (weight * (self.questions.real[boxes.owner] & (margins <= 0)[:, :, None]).flatten(1)[:, :, None]).sum(1)
+            relaxed = linear.relaxation(node).take(rows)
+            gap = 0
+            width = 0
+            for k, source in enumerate(node.inputs):
+                low, high = (e[rows] for e in linear.bounds[source].flat(len(linear.region)))
+                gap = gap + (relaxed.upper.slopes[k] - relaxed.lower.slopes[k]) * (low + high) / 2
+                width = width + (high - low)
+            for lines, sign in ((relaxed.upper, 1), (relaxed.lower, -1)):
+                if lines.intercept is not None:
+                    gap = gap + sign * lines.intercept
+            weight = weight * (gap / width.clamp_min(1e-30)).nan_to_num(0, 0, 0)
+            for source in node.inputs:
+                v = values[source].reshape(n, 2, d, -1)
+                score += (weight[:, None] * (v[:, 0] - v[:, 1]).abs()).sum(2)
+        return score + 1e-6 * score.amax(1, keepdim=True) * 0 + 1e-30 * (boxes.upper - boxes.lower)
 
     def _children(self, boxes: Boxes, waiting: int) -> Boxes:
         """Halves; of few boxes halves of halves, so that a batch is full."""
