@@ -79,8 +79,8 @@ def _side(lines: Lines, level: Tensor) -> _Side:
 def _narrowest(below: _Side, above: _Side, lower: Tensor, upper: Tensor) -> Band:
     candidates = torch.cat([above.slopes, below.slopes])
     mirrored = _Side(-above.slopes, -above.intercepts, above.mixing)
-    low = torch.stack([_least(below, slope, lower, upper) for slope in candidates])
-    high = -torch.stack([_least(mirrored, -slope, lower, upper) for slope in candidates])
+    low = _least(below, candidates, lower, upper)
+    high = -_least(mirrored, -candidates, lower, upper)
     width = (high - low).nan_to_num(torch.inf, torch.inf, 0.0)
     best = width.argmin(0, keepdim=True)
     slopes = candidates.gather(0, best[:, None].expand(1, *candidates.shape[1:]))[0]
@@ -92,28 +92,32 @@ def _narrowest(below: _Side, above: _Side, lower: Tensor, upper: Tensor) -> Band
     return Band(slopes.where(good, 0.0), middle.where(good, 0.0), half.where(good, torch.inf))
 
 
-def _least(side: _Side, slope: Tensor, lower: Tensor, upper: Tensor) -> Tensor:
-    """Below ``f - slope x``, by the best of the lines: ``[n, elements]``, minus infinity where there is no bound."""
-    found = _above_line(side.slopes, side.intercepts, slope, lower, upper)
+def _least(side: _Side, candidates: Tensor, lower: Tensor, upper: Tensor) -> Tensor:
+    """Below ``f - slope x`` for each of ``[C, k, n, elements]`` slopes, by the best of the lines: ``[C, n, elements]``.
+
+    Minus infinity where there is no bound.
+    """
+    slope = candidates[:, None]
+    found = _least_rest(side.slopes, side.intercepts, slope, lower, upper)
     if side.mixing > 1:
         members, levels = side.slopes[-side.mixing :], side.intercepts[-side.mixing :]
         start, step, level = members[:-1], members[1:] - members[:-1], levels[:-1]
-        share = ((slope[0] - start[:, 0]) / step[:, 0]).nan_to_num(0.0, 0.0, 0.0).clamp(0, 1)
+        share = ((slope[:, :, 0] - start[:, 0]) / step[:, 0]).nan_to_num(0.0, 0.0, 0.0).clamp(0, 1)
         rise = levels[1:] - level
         largest = torch.maximum(lower.abs(), upper.abs())
         info = torch.finfo(lower.dtype)
         slack = ((start.abs() + step.abs()) * largest).sum(1) + level.abs() + rise.abs()
-        mixed = _above_line(start + share[:, None] * step, level + share * rise, slope, lower, upper)
-        found = torch.cat([found, mixed - 4 * info.eps * slack - info.tiny])
-    return found.nan_to_num(-torch.inf, torch.inf, -torch.inf).amax(0)
+        mixed = _least_rest(start + share[:, :, None] * step, level + share * rise, slope, lower, upper)
+        found = torch.cat([found, mixed - 4 * info.eps * slack - info.tiny], 1)
+    return found.nan_to_num(-torch.inf, torch.inf, -torch.inf).amax(1)
 
 
-def _above_line(slopes: Tensor, intercepts: Tensor, slope: Tensor, lower: Tensor, upper: Tensor) -> Tensor:
+def _least_rest(slopes: Tensor, intercepts: Tensor, slope: Tensor, lower: Tensor, upper: Tensor) -> Tensor:
     """The minimum of ``line - slope x`` between the operands' bounds, rounded down; exact where slopes agree."""
     rest = slopes - slope
     same = rest == 0
-    lowest = torch.minimum(rest * lower, rest * upper).masked_fill(same, 0.0).sum(1)
-    reach = (rest.abs() * torch.maximum(lower.abs(), upper.abs())).masked_fill(same, 0.0).sum(1)
+    lowest = torch.minimum(rest * lower, rest * upper).masked_fill(same, 0.0).sum(-3)
+    reach = (rest.abs() * torch.maximum(lower.abs(), upper.abs())).masked_fill(same, 0.0).sum(-3)
     info = torch.finfo(lower.dtype)
     slack = (4 + 2 * len(lower)) * info.eps * (reach + intercepts.abs()) + len(lower) * info.tiny
-    return torch.where(same.all(1), intercepts, intercepts + lowest - slack)
+    return torch.where(same.all(-3), intercepts, intercepts + lowest - slack)
