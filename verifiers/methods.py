@@ -25,8 +25,8 @@ class Method:
 
 METHODS: Mapping[str, Method] = {
     "interval": Method(backward=False, inner=False),
-    "zonotope": Method(backward=False, inner=False, forward=True),
     "crown-ibp": Method(inner=False),
+    "zonotope": Method(backward=False, inner=False, forward=True),
     "crown": Method(),
     "alpha-crown": Method(steps=20),
 }
