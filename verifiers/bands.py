@@ -61,7 +61,7 @@ def maximum_band(relaxed: MaximumRelaxation, operands: Interval, constant: Inter
         weights = lines.weights.movedim(2, 0)
         slopes = torch.stack([weights, torch.zeros_like(weights)])
         sides.append(_Side(slopes, torch.stack([lines.intercept, level])))
-    return _narrowest(*sides, *operands)
+    return _narrowest(sides[0], sides[1], *operands)
 
 
 def _side(lines: Lines, level: Tensor) -> _Side:

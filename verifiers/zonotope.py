@@ -20,10 +20,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from robust.graph import Kind, Node
+from robust.graph import Node
 from verifiers.bands import Band, line_band, maximum_band
 from verifiers.functions import inner
-from verifiers.interval import Bounds
 from verifiers.linear_part import apply_absolute, apply_linear
 from verifiers.network import Network
 from verifiers.region import Region

@@ -45,8 +45,8 @@ class CertificatesSettings(CheckSettings):
     methods: tuple[Literal["interval", "crown-ibp", "zonotope", "crown", "alpha-crown"], ...] = Field(
         default=("interval", "crown"),
         min_length=1,
-        description="bound propagations to try; alpha-crown is the tightest and costs about forty times crown; zonotope is looser than crown "
-        "as a rule and costs more",
+        description="bound propagations to try; alpha-crown is the tightest and costs about forty times crown; "
+        "zonotope is looser than crown as a rule and costs more",
     )
     samples: int = Field(default=1000, ge=1, description="samples at most, the same as the attacks' as far as both go")
     budget: float = Field(
