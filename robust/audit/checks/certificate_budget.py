@@ -42,8 +42,9 @@ def fitted(
 ) -> Share:
     """The part of ``wanted`` that costs no more than ``budget`` at worst.
 
-    Down to ``ENOUGH`` samples, samples go first; then alpha-CROWN, then zonotopes; then neurons, by halves; then samples
-    again; all but the first method go when not even ``FEWEST`` samples are left. A count, not a clock: the same on every machine.
+    Down to ``ENOUGH`` samples, samples go first; then alpha-CROWN, then zonotopes; then neurons, by halves; then
+    samples again; all but the first method go when not even ``FEWEST`` samples are left. A count, not a clock: the
+    same on every machine.
 
     Args:
         wanted: by the plan, limited to the samples there are.
