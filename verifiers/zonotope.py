@@ -5,8 +5,8 @@ DeepZ (Singh et al., Fast and Effective Robustness Certification, NeurIPS 2018):
 follows its function along one slope, and what is left of it, a band, becomes a symbol of its own. Elements share
 symbols, so what cancels is seen to cancel, which intervals cannot.
 
-Two things are different here. The dependence on the input stays one on ``x``, so that balls of all norms are minimised
-exactly. And there is a radius per element beside the symbols, that depends on nothing else (the hybrid zonotopes of
+Two things are different here. The dependence on the input is one on ``x``, so that balls of all norms are minimised
+exactly; of boxes it becomes symbols where the network is no longer affine. And there is a radius per element beside the symbols, that depends on nothing else (the hybrid zonotopes of
 Mirman et al., Differentiable Abstract Interpretation for Provably Robust Neural Networks, ICML 2018, section 3): what
 symbols there is no room for goes there, and without any symbol the forms are interval bounds.
 """
@@ -40,7 +40,7 @@ class Form:
     Attributes:
         center: ``[n, elements]``.
         radius: ``[n, elements]``, at least 0.
-        inputs: ``[n or 1, i, elements]``, by each varying input; ``i`` may be 0.
+        inputs: ``[n or 1, i, elements]``, by each varying input; ``i`` is 0 where they are symbols, or too many.
         symbols: ``[n, s, elements]``, by each of the first ``s`` symbols of the pass.
     """
 
@@ -151,8 +151,7 @@ class ForwardPass:
     def __post_init__(self) -> None:
         """Inputs that do not vary are constants; of balls other than boxes all are taken to vary."""
         lower, upper = self.region.lower.flatten(1), self.region.upper.flatten(1)
-        middle = lower + (upper - lower) / 2
-        half = torch.maximum(upper - middle, middle - lower)
+        middle, half = _ends(self.region)
         varying = (lower < upper).any(0) | (self.region.center is not None)
         places = torch.nonzero(varying)[:, 0]
         rows = lower.new_zeros(1, 0, lower.shape[1])
@@ -185,6 +184,8 @@ class ForwardPass:
             operands: bounds ``[n, elements]`` of what it reads.
             found: interval bounds of its own.
         """
+        if relaxed is not None and self.region.center is None:
+            self._absorb()
         forms = [self._forms[index] for index in node.inputs]
         count = max(form.symbols.shape[1] for form in forms)
         forms = [form.grown(count) for form in forms]
@@ -199,6 +200,15 @@ class ForwardPass:
         else:
             ends = (torch.stack([low for low, _ in operands]), torch.stack([high for _, high in operands]))
             self._follow(node, forms, line_band(relaxed.lower, relaxed.upper, ends, found))
+
+    def _absorb(self) -> None:
+        """From the first nonlinear node on, inputs from boxes are the first symbols, each times its half width."""
+        middle, half = _ends(self._inputs)
+        for index, form in self._forms.items():
+            if form.inputs.shape[1]:
+                center = form.center + inner(form.inputs.transpose(1, 2), middle)
+                self._forms[index] = Form(center, form.radius, form.inputs[:, :0], form.inputs * half[:, :, None])
+        self._room = self.most
 
     def _release(self, node: Node) -> None:
         """Forget what no later node reads."""
@@ -243,3 +253,10 @@ class ForwardPass:
         score = torch.stack([torch.linalg.vector_norm(form.symbols, ord=1, dim=2) for form in forms.values()]).sum(0)
         kept = score.topk(self._room, dim=1).indices
         self._forms = {index: form.keeping(kept) for index, form in forms.items()}
+
+
+def _ends(region: Region) -> Interval:
+    """Middle and half width ``[n, elements]`` of the bounding boxes."""
+    lower, upper = region.lower.flatten(1), region.upper.flatten(1)
+    middle = lower + (upper - lower) / 2
+    return middle, torch.maximum(upper - middle, middle - lower)

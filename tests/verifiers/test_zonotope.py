@@ -175,10 +175,12 @@ def test_inputs_that_do_not_vary_are_constants() -> None:
     wide[0, 3] += 0.5
     wide[1, 7] += 0.25
     region = Region(x, wide)
+    affine = Network(trace(nn.Linear(30, 4).double(), (30,), device=CPU))
     with torch.no_grad():
-        found = propagate(network, region, METHODS["zonotope"], Effort())
+        found = propagate(affine, region, METHODS["zonotope"], Effort(symbols=2))
     assert found.output is not None
     assert found.output.form.inputs.shape[1] == 2
+    assert not bool(found.output.form.radius.any())
     single = lower_bounds(network, region, signed(3), "zonotope")
     reached = lowest_found(deep(0, inputs=30), region, signed(3).expand(2, -1, -1), torch.Generator().manual_seed(0))
     assert bool((single <= reached + 1e-9).all())
