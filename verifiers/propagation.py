@@ -59,7 +59,7 @@ def propagate(
             if node.index in network.relaxed_operands:
                 found = _dual_norm(network, region, node, centers[node.index], found)
         if forward is not None:
-            found = _followed(forward, result, node, found)
+            found = _followed(forward, result, node, found, exact == _LOOSE)
         bounds[node.index], exactness[node.index] = found, exact
         if method.inner and exact == _LOOSE and node.index in network.relaxed_operands:
             bounds[node.index] = _Tightening(result, node, method, effort).of(found)
@@ -68,13 +68,13 @@ def propagate(
     return result
 
 
-def _followed(forward: ForwardPass, linear: LinearBounds, node: Node, found: Bounds) -> Bounds:
-    """The form of a node; and its bounds, tightened by it where lines are made from them."""
+def _followed(forward: ForwardPass, linear: LinearBounds, node: Node, found: Bounds, loose: bool) -> Bounds:
+    """The form of a node; and its bounds, tightened by it where they are loose and lines are made from them."""
     batch = len(linear.region)
     relaxed = None if node.kind is Kind.AFFINE else linear.relaxation(node, family=True)
     lower, upper = found.flat(batch)
     forward.add(node, relaxed, [linear.bounds[i].flat(batch) for i in node.inputs], (lower, upper))
-    if node.index not in linear.network.relaxed_operands:
+    if not loose or node.index not in linear.network.relaxed_operands:
         return found
     low, high = forward.of(node.index).bounds()
     low, high = torch.maximum(low, lower), torch.minimum(high, upper)

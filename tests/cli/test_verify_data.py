@@ -114,7 +114,7 @@ def test_what_bounds_cannot_prove_and_no_attack_breaks_is_unknown(method: str, s
     assert verdicts(found[1]) == ["unknown"] * 3
 
 
-def test_zonotopes_prove_some_of_what_the_others_leave_open() -> None:
+def test_zonotopes_prove_some_of_what_intervals_and_crown_leave_open() -> None:
     words = ("--eps", "0.1", "--method", "zonotope")  # the second sample is 0.4 from the line
     found = asked(*words, model="tests.cli.test_verify_data:detour", data=saved(POINTS[:3], LABELS[:3]))
     assert (found[0], verdicts(found[1])) == (3, ["unknown", "certified", "unknown"])
