@@ -6,9 +6,10 @@ follows its function along one slope, and what is left of it, a band, becomes a 
 symbols, so what cancels is seen to cancel, which intervals cannot.
 
 Two things are different here. The dependence on the input is one on ``x``, so that balls of all norms are minimised
-exactly; of boxes it becomes symbols where the network is no longer affine. And there is a radius per element beside the symbols, that depends on nothing else (the hybrid zonotopes of
-Mirman et al., Differentiable Abstract Interpretation for Provably Robust Neural Networks, ICML 2018, section 3): what
-symbols there is no room for goes there, and without any symbol the forms are interval bounds.
+exactly; of boxes it becomes symbols where the network is no longer affine. And there is a radius per element beside
+the symbols, that depends on nothing else (the hybrid zonotopes of Mirman et al., Differentiable Abstract Interpretation
+for Provably Robust Neural Networks, ICML 2018): what symbols there is no room for goes there, and without any symbol
+the forms are interval bounds.
 """
 
 from __future__ import annotations
