@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 NAMES = {"interval": "IBP", "crown-ibp": "CROWN-IBP", "crown": "CROWN", "alpha-crown": "CROWN-Optimized"}
-"""Our names and theirs."""
+"""Our names and theirs; zonotopes it has none."""
 
 
 def load() -> Any | None:

@@ -21,9 +21,9 @@ CPU = torch.device("cpu")
 LEFT, RIGHT, TOP, BOTTOM, WIDTH, HEIGHT = 64.0, 456.0, 30.0, 250.0, 470.0, 305.0
 STYLE = """
 :root { color-scheme: light dark; --paper: #fff; --ink: #1d2024; --muted: #62666d; --rule: #dcdfe3;
-  --c0: #1f5fae; --c1: #b6441d; --c2: #147a52; --c3: #7d3f96; }
+  --c0: #1f5fae; --c1: #b6441d; --c2: #147a52; --c3: #7d3f96; --c4: #8a6a00; }
 @media (prefers-color-scheme: dark) { :root { --paper: #15171a; --ink: #eceae5; --muted: #adaaa3; --rule: #363a41;
-  --c0: #7fb2f5; --c1: #ff8e6b; --c2: #5fd0a5; --c3: #d39be0; } }
+  --c0: #7fb2f5; --c1: #ff8e6b; --c2: #5fd0a5; --c3: #d39be0; --c4: #d9bd55; } }
 body { background: var(--paper); color: var(--ink); font: 16px/1.5 system-ui, sans-serif; max-width: 62rem;
   margin: 2rem auto; padding: 0 1rem; }
 figure { margin: 0; } main { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 26rem), 1fr)); gap: 2rem; }
@@ -32,6 +32,7 @@ th, td { text-align: right; padding: .1rem .6rem; border-bottom: 1px solid var(-
 .tick, .label { font: 12.5px system-ui, sans-serif; fill: var(--muted); } .grid { stroke: var(--rule); }
 .axis { stroke: var(--muted); } .curve { fill: none; stroke: var(--c); stroke-width: 2; } .mark { fill: var(--c); }
 .c0 { --c: var(--c0); } .c1 { --c: var(--c1); } .c2 { --c: var(--c2); } .c3 { --c: var(--c3); }
+.c4 { --c: var(--c4); }
 """
 
 

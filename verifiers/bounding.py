@@ -74,7 +74,7 @@ def bounds_and_noise(
         return _final(linear, wanted, chosen, effort, goal, noise)
 
     with torch.no_grad():
-        size = chunk_samples(network, functions, effort)
+        size = chunk_samples(network, functions, effort, forms=chosen.forward)
         return in_chunks(bound, len(region), size, matrices.new_zeros(0, functions, 2))
 
 
@@ -111,6 +111,8 @@ def _bounded(
     effort.check()
     functions = Functions.of(linear.network.graph.output, matrices)
     best = linear.minimum(functions, samples=samples, stop_at_nonlinear=True)
+    if linear.output is not None:
+        best = torch.maximum(best, linear.output.minimum(matrices, samples))
     if method.steps:
         best = torch.maximum(
             best, SlopeSearch(linear, samples, effort=effort).maximise(functions, method.steps, target)

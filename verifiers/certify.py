@@ -25,8 +25,8 @@ ARITHMETIC = "float64, with a margin for first-order rounding of the bound and o
 MARGIN = 1e-6
 COMFORT = 1e-4
 """An optimiser stops when a bound exceeds what is wanted by this share of the outputs' magnitude."""
-LADDER = tuple(METHODS)
-"""What is tried before a method."""
+LADDER = tuple(name for name, method in METHODS.items() if not method.forward)
+"""What is tried before a dearer method. Zonotopes are not: they cost more than CROWN, which is tighter as a rule."""
 
 
 def certify(
@@ -75,7 +75,7 @@ def certify(
     proved = torch.zeros_like(right)
     for place in sorted(range(len(epsilons)), key=lambda i: -epsilons[i]):
         region = ball_region(samples, epsilons[place], norm, box)
-        for attempt in LADDER[: LADDER.index(method) + 1] if method in LADDER else (method,):
+        for attempt in attempts(method):
             rows = torch.nonzero(right & ~proved)[:, 0]
             if len(rows):
                 margins = confirmed_bounds(
@@ -84,6 +84,12 @@ def certify(
                 proved[rows] = (margins > slack).all(1).to(proved.device)
         result[place] = proved
     return result
+
+
+def attempts(method: str) -> tuple[str, ...]:
+    """What is asked, in order, where a method is wanted: the rungs of ``LADDER`` that are cheaper, and the method."""
+    cheaper = tuple(METHODS)[: tuple(METHODS).index(method)] if method in METHODS else ()
+    return (*(name for name in LADDER if name in cheaper), method)
 
 
 def rival_matrices(labels: Tensor, classes: int) -> Tensor:

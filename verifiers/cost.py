@@ -10,6 +10,7 @@ import math
 from torch import Tensor
 
 from robust.graph import Graph, Kind, Node
+from verifiers.memory import Effort, form_symbols
 from verifiers.methods import method_of
 from verifiers.network import Network
 
@@ -41,7 +42,18 @@ def worst_case(network: Network, *, method: str, norm: str, rows: int, functions
         total += repeats * sum(2 * min(rows, node.elements) * passes[node.index] for node in bounded)
     if chosen.backward:
         total += repeats * functions * passes[graph.output]
+    if chosen.forward:
+        total += _forms(network)
     return ARITHMETICS * total
+
+
+def _forms(network: Network) -> int:
+    """Multiply-adds of the affine forms of all nodes: each input and each element of a nonlinear node is carried on."""
+    most, carried, total = form_symbols(network, Effort()), 0, 0
+    for node in network.graph.nodes:
+        total += min(carried, most) * _forward(network.graph, node)
+        carried += 0 if node.kind is Kind.AFFINE else node.elements
+    return total
 
 
 def _backward(graph: Graph) -> list[int]:

@@ -127,6 +127,11 @@ def alpha_crown(work: Work) -> Decision | None:
     return _bound(work, "alpha-crown")
 
 
+def zonotope(work: Work) -> Decision | None:
+    """Affine forms forward, of all open cases."""
+    return _bound(work, "zonotope")
+
+
 def long_search(work: Work) -> Decision | None:
     """Rounds of search over all open cases, until its share of the time is used."""
     deadline = work.deadline.within(min(LONGEST_SEARCH, SEARCH_SHARE * work.deadline.left))
@@ -148,6 +153,9 @@ STAGES: tuple[tuple[str, Stage], ...] = (
     ("alpha-crown", alpha_crown),
 )
 """In order. A stage returns a decision, or None after closing what cases it could."""
+
+BY_NAME: tuple[tuple[str, Stage], ...] = (("zonotope", zonotope),)
+"""Further stages, for those who ask for them: beside ``crown`` they seldom close a case and cost more."""
 
 
 def decide(

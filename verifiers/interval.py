@@ -43,7 +43,7 @@ def interval_step(node: Node, operands: Sequence[Bounds], batch: int, rules: Map
     if node.kind is Kind.AFFINE and node.op in BILINEAR:
         (bounds,) = operands
         middle, half = (bounds.lower + bounds.upper) / 2, (bounds.upper - bounds.lower) / 2
-        absolute = _absolute_coefficients(node)
+        absolute = absolute_coefficients(node)
         if node.op == "linear":  # the commonest, without the detour over its schema
             middle = linear(middle, node.arguments["weight"], node.arguments["bias"])
             half = linear(half, absolute["weight"])
@@ -60,7 +60,7 @@ def interval_step(node: Node, operands: Sequence[Bounds], batch: int, rules: Map
 _ABSOLUTE: WeakKeyDictionary[Node, dict[str, Any]] = WeakKeyDictionary()
 
 
-def _absolute_coefficients(node: Node) -> dict[str, Any]:
+def absolute_coefficients(node: Node) -> dict[str, Any]:
     """The arguments that make an affine operator map half widths; made once."""
     if node not in _ABSOLUTE:
         replaced: dict[str, Any] = {"bias": None} if "bias" in node.arguments else {}

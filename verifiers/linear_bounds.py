@@ -22,6 +22,7 @@ from verifiers.region import Region
 from verifiers.relaxations import RULES, Lines, Relaxation, Rule
 from verifiers.relaxations.maximum import MaximumRelaxation, maximum_lines
 from verifiers.windows import convolution_adjoint, is_picture, is_plain_convolution
+from verifiers.zonotope import Zonotope
 
 
 @dataclass(eq=False)
@@ -33,12 +34,14 @@ class LinearBounds:
         region: ``n`` input sets, in the network's arithmetic.
         bounds: node -> its bounds; complete up to whatever node the pass starts from.
         rules: operator -> rule.
+        output: the output as a zonotope, where the method makes one.
     """
 
     network: Network
     region: Region
     bounds: Mapping[int, Bounds]
     rules: Mapping[str, Rule] = field(default_factory=lambda: RULES)
+    output: Zonotope | None = None
     _relaxed: dict[tuple[int, bool], Relaxation | MaximumRelaxation] = field(default_factory=dict)
 
     def minimum(

@@ -70,7 +70,7 @@ def lipschitz_bounds(
     network, effort = _double(graph), effort or Effort()
     bounds = [
         _largest_norm(_propagated(network, region.take(rows), method, effort), matrices[rows], norm)
-        for rows in _chunks(network, len(region), matrices.shape[1], effort, region.lower.device)
+        for rows in _chunks(network, len(region), matrices.shape[1], method, effort, region.lower.device)
     ]
     return torch.cat([matrices.new_zeros(0, matrices.shape[1], dtype=torch.float64), *bounds])
 
@@ -110,7 +110,7 @@ def lipschitz_radii(
     network, effort = _double(graph), effort or Effort()
     region, matrices = ball_region(samples, epsilon, norm, box), rival_matrices(labels, network.graph.outputs).double()
     quotients = [torch.zeros(0, dtype=torch.float64, device=samples.device)]
-    for rows in _chunks(network, len(samples), matrices.shape[1], effort, samples.device):
+    for rows in _chunks(network, len(samples), matrices.shape[1], method, effort, samples.device):
         linear = _propagated(network, region.take(rows), method, effort)
         steepest = _largest_norm(linear, matrices[rows], norm)
         margins = _margins(linear, samples[rows], matrices[rows])
@@ -156,6 +156,6 @@ def _margins(linear: LinearBounds, samples: Tensor, matrices: Tensor) -> Tensor:
         return torch.bmm(matrices, outputs)[:, :, 0] - MARGIN * magnitude - noise
 
 
-def _chunks(network: Network, count: int, rows: int, effort: Effort, device: torch.device) -> list[Tensor]:
-    size = chunk_samples(network, rows, effort)
+def _chunks(network: Network, count: int, rows: int, method: str, effort: Effort, device: torch.device) -> list[Tensor]:
+    size = chunk_samples(network, rows, effort, forms=method_of(method).forward)
     return list(torch.split(torch.arange(count, device=device), size)) if count else []

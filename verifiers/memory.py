@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from robust.graph import Kind
 from verifiers.deadline import OutOfTimeError
 from verifiers.network import Network
 
@@ -19,6 +20,8 @@ CACHED = 32 * 2**20
 """On a processor: what stays near its caches is up to three times as fast as what does not."""
 SHARE = 8
 """On an accelerator: one part in so many of the memory that is free."""
+LARGEST_FORM = 2**25
+"""Coefficients of one node's affine form of one sample; the same everywhere, because bounds depend on it."""
 
 
 @dataclass(frozen=True)
@@ -27,11 +30,13 @@ class Effort:
 
     Attributes:
         rows: at most so many neurons of one node are bounded anew, the widest ones; the others keep intervals.
+        symbols: affine forms of a node depend on at most so many inputs and noise symbols; fewer where nodes are large.
         bytes: aim for temporaries of at most about so many bytes; None: chosen by device, see ``budget``.
         expired: asked between passes; once it says yes, the bound stops with ``OutOfTimeError``.
     """
 
     rows: int = 4096
+    symbols: int = 4096
     bytes: int | None = None
     expired: Callable[[], bool] | None = field(default=None, repr=False, compare=False)
 
@@ -58,10 +63,18 @@ def chunk_rows(network: Network, batch: int, effort: Effort) -> int:
     return max(1, effort.budget(network.graph.device) // (TEMPORARIES * _itemsize(network) * network.widest * batch))
 
 
-def chunk_samples(network: Network, rows: int, effort: Effort) -> int:
-    """How many samples may be bounded together: their bounds and lines take no more than the temporaries."""
+def form_symbols(network: Network, effort: Effort) -> int:
+    """How many inputs and noise symbols the affine forms of a network may depend on."""
+    return min(effort.symbols, LARGEST_FORM // network.widest)
+
+
+def chunk_samples(network: Network, rows: int, effort: Effort, *, forms: bool = False) -> int:
+    """How many samples may be bounded together: their bounds, lines and forms take no more than the temporaries."""
     elements = sum(node.elements for node in network.graph.nodes)
     kept = max(KEPT * elements, network.widest * min(rows, 16))
+    if forms:
+        made = sum(node.elements for node in network.graph.nodes if node.kind is not Kind.AFFINE)
+        kept = max(kept, TEMPORARIES * network.widest * min(made, form_symbols(network, effort)))
     return max(1, min(4096, 4 * effort.budget(network.graph.device) // (_itemsize(network) * kept)))
 
 

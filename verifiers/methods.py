@@ -14,16 +14,19 @@ class Method:
         backward: relax nonlinear nodes in one pass from the question to the input, instead of taking intervals.
         inner: bounds of the nodes that nonlinear nodes read come from backward passes as well.
         steps: of optimisation of the lines, for the question and for inner bounds; 0: the lines of smallest area.
+        forward: values of nodes are followed forward as zonotopes, for the nodes' bounds and for the question.
     """
 
     backward: bool = True
     inner: bool = True
     steps: int = 0
+    forward: bool = False
 
 
 METHODS: Mapping[str, Method] = {
     "interval": Method(backward=False, inner=False),
     "crown-ibp": Method(inner=False),
+    "zonotope": Method(backward=False, inner=False, forward=True),
     "crown": Method(),
     "alpha-crown": Method(steps=20),
 }

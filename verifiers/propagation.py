@@ -18,13 +18,14 @@ from robust.graph import Kind, Node
 from robust.graph.operators import REARRANGING
 from verifiers.interval import Bounds, interval_step
 from verifiers.linear_bounds import LinearBounds
-from verifiers.memory import Effort, chunk_rows
+from verifiers.memory import Effort, chunk_rows, form_symbols
 from verifiers.methods import Method
 from verifiers.network import Network
 from verifiers.region import Region
 from verifiers.relaxations import RULES, Rule
 from verifiers.relaxations.maximum import maximum_lines
 from verifiers.slope_search import SlopeSearch
+from verifiers.zonotope import ForwardPass
 
 SMALL = 64
 """Elements of a node up to which all are bounded, without asking which are open."""
@@ -51,6 +52,7 @@ def propagate(
         known: node -> bounds that hold already, of larger sets, say: what is found is cut to them.
     """
     known = known or {}
+    forward = ForwardPass(network, region, form_symbols(network, effort)) if method.forward else None
     bounds: dict[int, Bounds] = {0: Bounds(region.lower, region.upper)}
     result = LinearBounds(network, region, bounds, rules)
     exactness = {0: _LOOSE if region.center is not None else _BOX}
@@ -68,10 +70,29 @@ def propagate(
         if node.index in known:
             before = known[node.index]
             found = Bounds(torch.maximum(found.lower, before.lower), torch.minimum(found.upper, before.upper))
+        if forward is not None:
+            found = _followed(forward, result, node, found, exact == _LOOSE)
         bounds[node.index], exactness[node.index] = found, exact
         if method.inner and exact == _LOOSE and node.index in network.relaxed_operands:
             bounds[node.index] = _Tightening(result, node, method, effort).of(found)
+    if forward is not None:
+        result.output = forward.of(network.graph.output)
     return result
+
+
+def _followed(forward: ForwardPass, linear: LinearBounds, node: Node, found: Bounds, loose: bool) -> Bounds:
+    """The form of a node; and its bounds, tightened by it where they are loose and lines are made from them."""
+    batch = len(linear.region)
+    relaxed = None if node.kind is Kind.AFFINE else linear.relaxation(node, family=True)
+    lower, upper = found.flat(batch)
+    forward.add(node, relaxed, [linear.bounds[i].flat(batch) for i in node.inputs], (lower, upper))
+    if not loose or node.index not in linear.network.relaxed_operands:
+        return found
+    low, high = forward.of(node.index).bounds()
+    low, high = torch.maximum(low, lower), torch.minimum(high, upper)
+    crossed = low > high  # by rounding
+    low, high = torch.where(crossed, lower, low), torch.where(crossed, upper, high)
+    return Bounds(low.reshape(found.lower.shape), high.reshape(found.upper.shape))
 
 
 _BOX, _REACHED, _LOOSE = 0, 1, 2

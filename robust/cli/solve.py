@@ -19,7 +19,7 @@ from robust.properties.vnnlib import Case, Query, read_query
 from robust.properties.vnnlib.query import Monomial, NetworkDeclaration
 from robust.record.answer import Verdict
 from verifiers.deadline import Deadline
-from verifiers.decide import STAGES, Decision, Stage, decide
+from verifiers.decide import BY_NAME, STAGES, Decision, Stage, decide
 from verifiers.network import Network
 
 ELEMENTS = 4_000_000
@@ -82,7 +82,7 @@ class Solver:
     """Answers queries; keeps what it read and traced for the next one.
 
     Args:
-        engine: ``all``, or one of ``search``, ``interval``, ``crown``.
+        engine: ``all``, or one of ``search``, ``interval``, ``crown``, ``alpha-crown``, ``zonotope``.
         seed: of the witness search.
     """
 
@@ -182,7 +182,7 @@ def _stages(engine: str) -> tuple[tuple[str, Stage], ...]:
     if engine == "all":
         return STAGES
     wanted = _SEARCHES if engine == "search" else (engine,)
-    return tuple((name, stage) for name, stage in STAGES if name in wanted)
+    return tuple((name, stage) for name, stage in (*STAGES, *BY_NAME) if name in wanted)
 
 
 def _real_without_end(query: Query) -> bool:

@@ -1,9 +1,9 @@
 """Attack, certificate and exact solver never contradict each other, over many random networks.
 
-For each network and ball: if interval or CROWN bounds certify, Z3 must not falsify and no point may break it; if Z3
-verifies, no attack, random or corner point may break it; if Z3 falsifies, its witness breaks the real model and lies in
-the ball. Networks have 1 to 3 hidden layers, convolutions, maxima, leaky ReLUs, weights from 1e-4 to 1e4; balls have
-radii from 1e-6 to 1 in boxes [0, 1] and [-1, 1].
+For each network and ball: if interval, zonotope or CROWN bounds certify, Z3 must not falsify and no point may break it;
+if Z3 verifies, no attack, random or corner point may break it; if Z3 falsifies, its witness breaks the real model and
+lies in the ball. Networks have 1 to 3 hidden layers, convolutions, maxima, leaky ReLUs, weights from 1e-4 to 1e4;
+balls have radii from 1e-6 to 1 in boxes [0, 1] and [-1, 1].
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from tests.doubles import ModuleClassifier
 from tests.verifiers.smt_networks import random_box, random_network
 from verifiers import BoundVerifier, certify
 from verifiers.smt import Limits, SmtVerifier
+
+METHODS = ("interval", "zonotope", "crown")
 
 
 def points_of(ball: Box, count: int, generator: torch.Generator) -> Tensor:
@@ -90,9 +92,9 @@ def contradictions(seed: int, limits: Limits) -> tuple[list[str], Verdict, bool]
     item = misclassification(ball, label, classes)
     graph = trace(module, shape, device=torch.device("cpu"))
     exact = SmtVerifier(replay=module, limits=limits, guess=bool(seed % 2)).verify(graph, [item])[0]
-    bounds = {method: BoundVerifier(method=method).verify(graph, [item])[0] for method in ("interval", "crown")}
+    bounds = {method: BoundVerifier(method=method).verify(graph, [item])[0] for method in METHODS}
     labels = torch.tensor([label])
-    for method in ("interval", "crown"):
+    for method in METHODS:
         certified = certify(graph, sample[None], labels, [epsilon], norm="linf", box=whole, method=method)
         if bool(certified[0, 0]):
             bounds[f"certify {method}"] = bounds[method].model_copy(update={"verdict": Verdict.VERIFIED})

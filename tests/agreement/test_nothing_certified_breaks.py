@@ -29,7 +29,7 @@ from tests.agreement.breaking import lowest
 from tests.agreement.random_networks import Dice, Net, random_net
 from verifiers import BoundVerifier, certify
 
-METHODS = ("interval", "crown")
+METHODS = ("interval", "zonotope", "crown")
 SHRINK = (1.0, 0.5, 0.1)
 
 

@@ -135,6 +135,14 @@ def test_version_2_assignment(robust: Robust, model: Path, tmp_path: Path) -> No
     assert robust("verify", query, "--network", f"f={model}").out == "unsat\n"
 
 
+def test_zonotopes_answer_alone(robust: Robust, model: Path, tmp_path: Path) -> None:
+    box = FIRST + "(assert (<= X_0 1))(assert (>= X_0 0))(assert (<= X_1 1))(assert (>= X_1 0))"
+    for tail, verdict in (("(assert (>= Y_0 100))", "unsat"), ("(assert (<= Y_0 100))", "unknown")):
+        query = write(tmp_path / "q.vnnlib", box + tail)
+        words = ("verify", query, "--network", f"N={model}", "--engine", "zonotope")
+        assert robust(*words).out.split("\n")[0] == verdict
+
+
 def test_two_inputs_and_two_outputs_keep_their_order(robust: Robust, tmp_path: Path) -> None:
     nodes = [helper.make_node("Sub", ["a", "b"], ["d"]), helper.make_node("Add", ["a", "b"], ["s"])]
     two = {"a": [1, 1], "b": [1, 1]}

@@ -114,6 +114,12 @@ def test_what_bounds_cannot_prove_and_no_attack_breaks_is_unknown(method: str, s
     assert verdicts(found[1]) == ["unknown"] * 3
 
 
+def test_zonotopes_prove_some_of_what_intervals_and_crown_leave_open() -> None:
+    words = ("--eps", "0.1", "--method", "zonotope")  # the second sample is 0.4 from the line
+    found = asked(*words, model="tests.cli.test_verify_data:detour", data=saved(POINTS[:3], LABELS[:3]))
+    assert (found[0], verdicts(found[1])) == (3, ["unknown", "certified", "unknown"])
+
+
 def test_all_certified_is_status_0_and_wrong_answers_are_status_1() -> None:
     assert asked("--eps", "0.01")[0] == 0
     status, found = asked("--eps", "0.01", data=saved(POINTS, [0, 0, 1, 0]))

@@ -21,7 +21,7 @@ from verifiers.bounding import bounds_and_noise
 from verifiers.certify import rival_matrices
 
 CPU = torch.device("cpu")
-METHODS = ["interval", "crown"]
+METHODS = ["interval", "crown", "zonotope"]
 
 
 def unit_box(shape: tuple[int, ...]) -> Box:

@@ -28,6 +28,8 @@ def network() -> Network:
         # Over L2 balls its 4 neurons are bounded from both sides, each at 3 + 44.
         ("crown", "l2", 512, 3 * (3 * 103 + 103 + 103 + 2 * 4 * 47)),
         ("crown", "l2", 1, 3 * (3 * 103 + 103 + 103 + 2 * 1 * 47)),
+        # The 3 inputs go through linear and relu, and with the 4 elements of relu through the second linear.
+        ("zonotope", "linf", 512, 3 * (3 * 103 + 103 + 3 * 44 + 3 * 32 + 7 * 24)),
     ],
 )
 def test_counted_by_hand(method: str, norm: str, rows: int, wanted: int) -> None:

@@ -13,7 +13,7 @@ from robust.graph import trace
 from robust.properties import Box, Halfspaces, Property, UnsafeSet
 from robust.record import Verdict
 from verifiers import Deadline, Network, decide
-from verifiers.decide import STAGES, bound_margins
+from verifiers.decide import BY_NAME, STAGES, bound_margins
 
 
 @pytest.fixture(scope="module")
@@ -99,6 +99,15 @@ def test_a_stage_can_be_added(network: Network) -> None:
     table = (*STAGES[:2], ("mine", lambda work: seen.append(list(work.open))))
     decide(network, [reaches_below(1, 2, 0.7), reaches_below(-1, 1, 0.1)], deadline=forever(), stages=table)
     assert seen == [[1]]
+
+
+def test_a_stage_by_name(network: Network) -> None:
+    assert not dict(BY_NAME).keys() & dict(STAGES).keys()
+    for name, stage in BY_NAME:
+        found = decide(network, [reaches_below(1, 2, 0.7)], deadline=forever(), stages=((name, stage),))
+        assert (found.verdict, found.stage) == (Verdict.VERIFIED, name)
+        open_ = decide(network, [reaches_below(-1, 1, 0.1)], deadline=forever(), stages=((name, stage),))
+        assert open_.verdict is Verdict.UNKNOWN
 
 
 def test_margins_are_those_of_the_worst_clause(network: Network) -> None:

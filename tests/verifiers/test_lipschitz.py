@@ -115,7 +115,7 @@ def test_no_gradient_and_no_secant_is_steeper(name: str, norm: str) -> None:
     seed=st.integers(0, 10_000),
     epsilon=st.sampled_from([1e-6, 0.05, 0.3, 2.0]),
     norm=st.sampled_from(["linf", "l2"]),
-    method=st.sampled_from(["interval", "crown"]),
+    method=st.sampled_from(["interval", "crown", "zonotope"]),
 )
 @settings(max_examples=40, deadline=None, derandomize=True)
 def test_random_networks(layers: list[str], seed: int, epsilon: float, norm: str, method: str) -> None:

@@ -27,7 +27,7 @@ def unit_box(shape: tuple[int, ...]) -> Box:
     return Box(torch.zeros(shape), torch.ones(shape))
 
 
-@pytest.mark.parametrize("method", ["interval", "crown"])
+@pytest.mark.parametrize("method", ["interval", "zonotope", "crown"])
 @pytest.mark.parametrize("norm", ["linf", "l2"])
 def test_linear_network_equals_the_closed_form(norm: str, method: str) -> None:
     """Margin over the dual norm of the row difference, where the box does not cut."""

@@ -17,6 +17,8 @@ ENOUGH = 25
 FEWEST = 5
 """Samples below which a method is not asked at all."""
 LEAST_ROWS = 16
+DEAR = ("alpha-crown", "zonotope")
+"""Methods that go first."""
 BILLION = 1e9
 
 
@@ -40,8 +42,9 @@ def fitted(
 ) -> Share:
     """The part of ``wanted`` that costs no more than ``budget`` at worst.
 
-    Down to ``ENOUGH`` samples, samples go first; then alpha-CROWN; then neurons, by halves; then samples again; all but
-    the first method go when not even ``FEWEST`` samples are left. A count, not a clock: the same on every machine.
+    Down to ``ENOUGH`` samples, samples go first; then alpha-CROWN, then zonotopes; then neurons, by halves; then
+    samples again; all but the first method go when not even ``FEWEST`` samples are left. A count, not a clock: the
+    same on every machine.
 
     Args:
         wanted: by the plan, limited to the samples there are.
@@ -60,8 +63,9 @@ def fitted(
         affordable = math.floor(min(budget * BILLION / cost, wanted.samples))
         if affordable >= enough or (affordable >= fewest and not _smaller(share)):
             return replace(share, samples=affordable)
-        if "alpha-crown" in share.methods and len(share.methods) > 1:
-            share = replace(share, methods=tuple(method for method in share.methods if method != "alpha-crown"))
+        dear = next((method for method in DEAR if method in share.methods), None)
+        if dear is not None and len(share.methods) > 1:
+            share = replace(share, methods=tuple(method for method in share.methods if method != dear))
         elif _smaller(share):
             share = replace(share, rows=max(LEAST_ROWS, share.rows // 2))
         elif len(share.methods) > 1:

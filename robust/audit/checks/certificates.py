@@ -42,10 +42,11 @@ class CertificatesSettings(CheckSettings):
     l2_epsilons: tuple[float, ...] | None = Field(
         default=None, description="radii of L2 balls, in input units; default those of the attacks; []: do not ask"
     )
-    methods: tuple[Literal["interval", "crown-ibp", "crown", "alpha-crown"], ...] = Field(
+    methods: tuple[Literal["interval", "crown-ibp", "zonotope", "crown", "alpha-crown"], ...] = Field(
         default=("interval", "crown"),
         min_length=1,
-        description="bound propagations to try; alpha-crown is the tightest and costs about forty times crown",
+        description="bound propagations to try; alpha-crown is the tightest and costs about forty times crown; "
+        "zonotope is looser than crown as a rule and costs more",
     )
     samples: int = Field(default=1000, ge=1, description="samples at most, the same as the attacks' as far as both go")
     budget: float = Field(

@@ -58,6 +58,17 @@ def test_then_neurons_then_samples_then_crown(network: Network) -> None:
     assert found.samples >= FEWEST
 
 
+def test_the_dear_methods_go_before_neurons(network: Network) -> None:
+    wanted = Share(200, 512, ("interval", "zonotope", "crown", "alpha-crown"))
+    three = Share(200, 512, ("interval", "zonotope", "crown"))
+    assert fitted(wanted, network, RADII, 2, 200 * cost(network, wanted) * 1.001) == wanted
+    found = fitted(wanted, network, RADII, 2, 50.5 * cost(network, three))
+    assert found == Share(50, 512, three.methods)
+    found = fitted(wanted, network, RADII, 2, (ENOUGH - 0.5) * cost(network, three))
+    assert (found.rows, found.methods) == (512, ("interval", "crown"))
+    assert found.samples >= ENOUGH
+
+
 @pytest.mark.parametrize("share", [0.3, 1, 9, 30, 150])
 def test_never_above_the_budget(network: Network, share: float) -> None:
     budget = share * cost(network, WANTED)

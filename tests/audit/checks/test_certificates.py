@@ -85,9 +85,10 @@ def audit(check: Certificates, settings: CertificatesSettings, where: Context, a
 SETTINGS = CertificatesSettings(linf_epsilons=(0.1, 0.4), l2_epsilons=(0.25,), shard_samples=4)
 
 
-@pytest.mark.parametrize("method", ["interval", "crown"])
+@pytest.mark.parametrize("method", ["interval", "zonotope", "crown"])
 def test_certified_accuracy_is_the_share_farther_away_than_epsilon(method: str) -> None:
-    found = audit(Certificates(), SETTINGS, context(Line()))
+    asked = SETTINGS.model_copy(update={"methods": ("interval", "zonotope", "crown")})
+    found = audit(Certificates(), asked, context(Line()))
     # Right and |x| > 0.1: 0.2 0.3 0.5 0.7; > 0.25: 0.3 0.5 0.7; > 0.4: 0.5 0.7. The wrong 0.9 never counts.
     for norm, epsilon, count in (("linf", 0.1, 4), ("linf", 0.4, 2), ("l2", 0.25, 3)):
         finding = found[f"certificates/certified_accuracy?epsilon={epsilon}&method={method}&norm={norm}"]
