@@ -18,7 +18,6 @@ from robust.graph import Node
 from verifiers.relaxations.power import Power
 from verifiers.relaxations.rule import Family, Interval, Lines, Relaxation
 
-
 _WIDEST = 4.0
 """Largest quotient of the ends of ``r`` at which one plane is used alone: it errs twice as much in one corner."""
 
