@@ -10,11 +10,13 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import typer.main
 
 from robust.audit.plan_layers import resolve_plan
 from robust.cli.app import app
+from robust.cli.verify import solver_main
 from tests.reports.sample_record import sample_record
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -60,6 +62,53 @@ def test_python_in_the_documents_runs(block: Block, tmp_path: Path, monkeypatch:
     for check in ("attacks", "certificates", "smt", "fooling", "ood", "fairness", "generation"):
         monkeypatch.setenv(f"ROBUST_CHECKS__{check.upper()}__ENABLED", "false")
     exec(compile(block[2], str(block[0]), "exec"), {"__name__": "__main__"})
+
+
+def console() -> list[tuple[str, list[str]]]:
+    """The lines behind a prompt, as words behind ``robust``."""
+    lines = [(page, line) for page, kind, text in BLOCKS if kind == "console" for line in text.splitlines()]
+    found = [
+        (page, re.fullmatch(r"\$ (?:\.venv/bin/)?robust (.*)", line.split("#")[0].strip())) for page, line in lines
+    ]
+    return [(f"{page.name}: {match[1]}", shlex.split(match[1])) for page, match in found if match]
+
+
+QUERY = """(vnnlib-version <2.0>)
+(declare-network N (declare-input X float32 [1,64]) (declare-output Y float32 [1,10]))
+{box}
+(assert (>= Y[0,0] 1000000.0))
+"""
+
+
+@pytest.fixture
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the solver's commands read: the digits classifier, four samples, a query without a solution, a list."""
+    digits = ROOT / "examples" / "digits"
+    (tmp_path / "model.onnx").write_bytes((digits / "classifier.onnx").read_bytes())
+    with np.load(digits / "test.npz") as data:
+        np.savez(tmp_path / "test.npz", samples=data["samples"][:4], labels=data["labels"][:4])
+    box = "\n".join(f"(assert (>= X[0,{i}] 0.0))\n(assert (<= X[0,{i}] 1.0))" for i in range(64))
+    (tmp_path / "query.vnnlib").write_text(QUERY.format(box=box), encoding="utf-8")
+    (tmp_path / "list.csv").write_text("model.onnx,query.vnnlib,20\n", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.usefixtures("files")
+@pytest.mark.parametrize("words", [words for _, words in console()], ids=[name for name, _ in console()])
+def test_a_command_behind_a_prompt_runs(words: list[str], capfd: pytest.CaptureFixture[str]) -> None:
+    """To one of the answers that the documents promise, and without a word about a fault or a wrong option."""
+    status = solver_main(words)
+    shown = capfd.readouterr()
+    assert status in {0, 1, 3}, shown.err
+    assert shown.out.strip()
+    if words[0] == "verify" and "--data" not in words:
+        assert status == 0
+        answers = Path("results.csv").read_text(encoding="utf-8") if "--instances" in words else shown.out
+        assert "unsat" in answers
+
+
+def test_prompts_are_found_at_all() -> None:
+    assert {words[0] for _, words in console()} >= {"verify", "supports", "--name", "--version"}
 
 
 def commands() -> list[tuple[str, list[str]]]:

@@ -43,68 +43,79 @@ def fooling_findings(results: Results, settings: FoolingSettings, context: Conte
 def _of_method(
     method: str, payload: Payload, protocol: Protocol, settings: FoolingSettings, evidence: tuple[Evidence, ...]
 ) -> list[Finding]:
-    confidences, nearest = np.asarray(payload["confidences"]), np.asarray(payload["nearest"])
-    n, fooled = len(confidences), int((np.asarray(payload["confidences"]) >= settings.fooled_at).sum())
-    name = METHOD_NAMES[method]
     findings = [
-        Finding(
-            check="fooling",
-            metric="fooling_confidence",
-            parameters={"method": method},
-            title=f"Confidence in fooling inputs by {name}, median over classes",
-            value=float(np.median(confidences)),
-            unit="share",
-            interval=median_interval(confidences),
-            n=n,
-            better="lower",
-            protocol=protocol,
-            headline=True,
-            evidence=evidence,
-            cost=Cost(
-                forward_passes=int(payload["evaluations"]),
-                backward_passes=int(payload["backward_passes"]),
-            ),
-        ),
-        Finding(
-            check="fooling",
-            metric="fooled_share",
-            parameters={"method": method, "confidence": settings.fooled_at},
-            title=f"Classes fooled at {settings.fooled_at:g} or more by {name}",
-            value=fooled / n,
-            unit="share",
-            interval=wilson(fooled, n),
-            n=n,
-            better="lower",
-            protocol=protocol,
-        ),
-        Finding(
-            check="fooling",
-            metric="fooling_distance",
-            parameters={"method": method},
-            title=f"Distance from fooling inputs by {name} to the nearest sample, median over classes",
-            value=float(np.median(nearest)),
-            unit="input units (L2)",
-            interval=median_interval(nearest),
-            n=n,
-            protocol=protocol,
-        ),
+        _confidence(method, payload, protocol, evidence),
+        _fooled_share(method, payload, protocol, settings),
+        _distance(method, payload, protocol),
     ]
-    reached = np.asarray(payload["reached"])
-    if (reached >= 0).all():
-        findings.append(
-            Finding(
-                check="fooling",
-                metric="fooling_evaluations",
-                parameters={"method": method},
-                title=f"Inputs shown to the model by {name} until every class had {settings.confidence:g}",
-                value=float(reached.max()),
-                unit="evaluations",
-                n=n,
-                better="higher",
-                protocol=protocol,
-            )
-        )
+    if (np.asarray(payload["reached"]) >= 0).all():
+        findings.append(_evaluations(method, payload, protocol, settings))
     return findings
+
+
+def _confidence(method: str, payload: Payload, protocol: Protocol, evidence: tuple[Evidence, ...]) -> Finding:
+    confidences = np.asarray(payload["confidences"])
+    return Finding(
+        check="fooling",
+        metric="fooling_confidence",
+        parameters={"method": method},
+        title=f"Confidence in fooling inputs by {METHOD_NAMES[method]}, median over classes",
+        value=float(np.median(confidences)),
+        unit="share",
+        interval=median_interval(confidences),
+        n=len(confidences),
+        better="lower",
+        protocol=protocol,
+        headline=True,
+        evidence=evidence,
+        cost=Cost(forward_passes=int(payload["evaluations"]), backward_passes=int(payload["backward_passes"])),
+    )
+
+
+def _fooled_share(method: str, payload: Payload, protocol: Protocol, settings: FoolingSettings) -> Finding:
+    confidences = np.asarray(payload["confidences"])
+    n, fooled = len(confidences), int((confidences >= settings.fooled_at).sum())
+    return Finding(
+        check="fooling",
+        metric="fooled_share",
+        parameters={"method": method, "confidence": settings.fooled_at},
+        title=f"Classes fooled at {settings.fooled_at:g} or more by {METHOD_NAMES[method]}",
+        value=fooled / n,
+        unit="share",
+        interval=wilson(fooled, n),
+        n=n,
+        better="lower",
+        protocol=protocol,
+    )
+
+
+def _distance(method: str, payload: Payload, protocol: Protocol) -> Finding:
+    nearest = np.asarray(payload["nearest"])
+    return Finding(
+        check="fooling",
+        metric="fooling_distance",
+        parameters={"method": method},
+        title=f"Distance from fooling inputs by {METHOD_NAMES[method]} to the nearest sample, median over classes",
+        value=float(np.median(nearest)),
+        unit="input units (L2)",
+        interval=median_interval(nearest),
+        n=len(payload["confidences"]),
+        protocol=protocol,
+    )
+
+
+def _evaluations(method: str, payload: Payload, protocol: Protocol, settings: FoolingSettings) -> Finding:
+    return Finding(
+        check="fooling",
+        metric="fooling_evaluations",
+        parameters={"method": method},
+        title=f"Inputs shown to the model by {METHOD_NAMES[method]} until every class had {settings.confidence:g}",
+        value=float(np.asarray(payload["reached"]).max()),
+        unit="evaluations",
+        n=len(payload["confidences"]),
+        better="higher",
+        protocol=protocol,
+    )
 
 
 def _protocol(parameters: dict[str, Any]) -> Protocol:

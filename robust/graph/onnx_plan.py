@@ -211,6 +211,15 @@ def constant_tensor(array: NDArray[np.generic]) -> Tensor:
     return torch.from_numpy(np.array(wide))
 
 
+def depends_on_input(file: OnnxFile, output: str) -> bool:
+    """Whether an input's *values* can change this value; a shape says nothing about them."""
+    varying = {value.name for value in file.inputs}
+    for node in file.nodes:
+        if node.op not in _NOT_DATA and varying.intersection(node.inputs):
+            varying.update(node.outputs)
+    return output in varying
+
+
 def unread_nodes(file: OnnxFile, output: str) -> dict[Node, RobustError]:
     """The nodes on the way to an output that no table has, each with the error that says so."""
     return {node: error for node in _needed(file, output) if (error := _unknown(node)) is not None}

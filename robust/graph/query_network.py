@@ -17,8 +17,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from robust.errors import GraphError, ModelShapeError, UsageError
+from robust.graph.onnx_constant import ConstantValue
 from robust.graph.onnx_file import OnnxFile, read_onnx
 from robust.graph.onnx_module import OnnxModule
+from robust.graph.onnx_plan import depends_on_input
 from robust.properties.vnnlib import NetworkDeclaration, Query
 
 _WIDTHS: dict[str, type[np.floating[Any]]] = {"float64": np.float64, "float16": np.float16}
@@ -40,7 +42,7 @@ class _Part:
 class QueryModule(nn.Module):
     """``[n, inputs]`` to ``[n, observed]``, float32."""
 
-    def __init__(self, query: Query, parts: Sequence[_Part], modules: Sequence[OnnxModule]) -> None:
+    def __init__(self, query: Query, parts: Sequence[_Part], modules: Sequence[nn.Module]) -> None:
         super().__init__()
         self.values = nn.ModuleList(modules)
         self._parts, self._extra = tuple(parts), query.observed[query.answers :]
@@ -87,7 +89,7 @@ class QueryNetwork:
         self.query = query
         self._files = _files(query, models)
         self._parts: list[_Part] = []
-        modules: list[OnnxModule] = []
+        modules: list[nn.Module] = []
         start = 0
         for network in query.networks:
             for part, module in _bind(network, self._files[network.name], start):
@@ -149,8 +151,16 @@ def _files(query: Query, models: Mapping[str, str | Path | OnnxFile]) -> dict[st
     return read
 
 
-def _bind(network: NetworkDeclaration, file: OnnxFile, start: int) -> list[tuple[_Part, OnnxModule]]:
-    total = sum(item.elements for item in network.inputs)
+def _bind(network: NetworkDeclaration, file: OnnxFile, start: int) -> list[tuple[_Part, nn.Module]]:
+    """A part for every value that is observed; a value that no input changes is bound on its own."""
+    _require_inputs(network, file)
+    names = _values(network, file)
+    varying = [name for name in names if depends_on_input(file, name)]
+    bound = dict(zip(varying, _bind_varying(network, file, varying, start), strict=True)) if varying else {}
+    return [bound[name] if name in bound else _bind_constant(network, file, name, start) for name in names]
+
+
+def _require_inputs(network: NetworkDeclaration, file: OnnxFile) -> None:
     if network.name and len(network.inputs) != len(file.inputs):
         raise ModelShapeError(
             f"{file.path} does not have the inputs that the query declares",
@@ -166,7 +176,20 @@ def _bind(network: NetworkDeclaration, file: OnnxFile, start: int) -> list[tuple
             )
         if item.dtype not in _REAL:
             raise ModelShapeError(f"the input {item.name} has no real numbers", wanted=_REAL, got=item.dtype)
-    names = _values(network, file)
+
+
+def _bind_constant(network: NetworkDeclaration, file: OnnxFile, name: str, start: int) -> tuple[_Part, nn.Module]:
+    """Its inputs are whole: the value may be the shape of one, batch axis included."""
+    shapes = _whole_shapes(network, file) or [tuple(size or 1 for size in value.shape or ()) for value in file.inputs]
+    sizes = tuple(int(np.prod(shape)) for shape in shapes)
+    _require_sizes(network, file, sizes, shapes)
+    part = _Part(file, name, start, sizes, tuple(shapes), batched=False)
+    return part, ConstantValue(file, name, shapes)
+
+
+def _bind_varying(
+    network: NetworkDeclaration, file: OnnxFile, names: Sequence[str], start: int
+) -> list[tuple[_Part, nn.Module]]:
     failure: GraphError | None = None
     for batched in (None, False):
         try:
@@ -180,18 +203,28 @@ def _bind(network: NetworkDeclaration, file: OnnxFile, start: int) -> list[tuple
                 raise
             continue
         sizes = tuple(int(np.prod(shape)) for shape in modules[0].input_shapes)
-        if sum(sizes) != total or (network.name and sizes != tuple(item.elements for item in network.inputs)):
+        first = modules[0]
+        try:
+            _require_sizes(network, file, sizes, first.input_shapes)
+        except ModelShapeError:
             if batched is None:
                 continue
-            raise ModelShapeError(
-                f"{file.path} does not have as many inputs as the query declares",
-                wanted=f"{total} numbers, in {[list(item.shape) for item in network.inputs]}",
-                got=f"{sum(sizes)}, in {[list(shape) for shape in modules[0].input_shapes]}",
-            )
-        first = modules[0]
+            raise
         part = [_Part(file, name, start, sizes, first.input_shapes, first.batched) for name in names]
         return list(zip(part, modules, strict=True))
     raise failure or GraphError(f"{file.path} cannot be read")
+
+
+def _require_sizes(
+    network: NetworkDeclaration, file: OnnxFile, sizes: tuple[int, ...], shapes: Sequence[Sequence[int]]
+) -> None:
+    total = sum(item.elements for item in network.inputs)
+    if sum(sizes) != total or (network.name and sizes != tuple(item.elements for item in network.inputs)):
+        raise ModelShapeError(
+            f"{file.path} does not have as many inputs as the query declares",
+            wanted=f"{total} numbers, in {[list(item.shape) for item in network.inputs]}",
+            got=f"{sum(sizes)}, in {[list(shape) for shape in shapes]}",
+        )
 
 
 def _whole_shapes(network: NetworkDeclaration, file: OnnxFile) -> list[tuple[int, ...]] | None:

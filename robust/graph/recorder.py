@@ -6,19 +6,17 @@ A dispatch mode sees every operator below autograd with real tensors, which is w
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
+from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 from torch.utils._pytree import tree_leaves
 
 from robust.errors import ControlFlowError, RobustError, UnsupportedOperatorError
 from robust.graph.graph import Operand
+from robust.graph.masks import Masks, bare_form
 from robust.graph.operators import Kind, kind_of, supported
 from robust.graph.rewrites import (
     BOTH_VARY,
@@ -31,9 +29,8 @@ from robust.graph.rewrites import (
     VARYING,
     Replacement,
 )
-from robust.graph.rewrites.functions import FUNCTIONS
 from robust.graph.rewrites.hints import hint
-from robust.graph.rewrites.masks import ASKED_BY, KEPT_BY, unmasked
+from robust.graph.rewrites.masks import ASKED_BY, KEPT_BY
 from robust.graph.rewrites.replacement import broadcast
 from robust.graph.rewrites.softmax import masked_softmax
 
@@ -98,7 +95,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     places: list[str] = field(default_factory=list)
     _seen: dict[int, _Seen] = field(default_factory=dict)
     _memory: set[int] = field(default_factory=set)
-    _masks: dict[int, Tensor] = field(default_factory=dict)
+    _masks: Masks = field(default_factory=Masks)
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -180,13 +177,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         known = {self.step_of(tensor) for tensor in tensors} - {None}
         if not known or packet in SHAPE_ONLY:
             return func(*args, **keywords)
-        masks = [self._masks[id(tensor)] for tensor in tensors if id(tensor) in self._masks]
-        if masks and packet not in ASKED_BY | KEPT_BY:
-            raise UnsupportedOperatorError(
-                f"scores masked with minus infinity are used by {packet}, at {self.place}",
-                wanted="softmax right after the mask",
-                hint="put the mask last before the softmax, or let it be finite, such as -1e4",
-            )
+        self._masks.require_softmax_next(packet, tensors, self.place)
         if packet in INPUT_DEPENDENT:
             raise ControlFlowError(
                 f"a value that depends on the input decides what the model does next ({packet}), at {self.place}",
@@ -219,21 +210,20 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             func(*args, **keywords)
         else:
             destination.copy_(result)
-        if id(result) in self._masks:
-            self._masks[id(destination)] = self._masks[id(result)]
+        self._masks.hand_on(result, destination)
         self._remember(destination, self._seen[id(result)].step, written=True)
         return destination
 
     def _operator(self, func: Any, packet: str, args: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
-        may_mask = packet in ("where", "masked_fill") or (packet == "add" and keywords.get("alpha", 1) == 1)
-        masked = unmasked(packet, args, self._is_constant) if may_mask else None
+        masked = bare_form(packet, args, keywords, self._is_constant)
         if masked is not None:
             func, args, keep = masked
             result = self._operator(func, packet, args, keywords)
-            self._masks[id(result)] = keep
+            self._masks.put(result, keep)
             return result
-        if packet in KEPT_BY | ASKED_BY and id(args[0]) in self._masks:
-            return self._with_mask(func, packet, args, keywords, self._masks[id(args[0])])
+        kept = self._masks.of(args[0]) if packet in KEPT_BY | ASKED_BY else None
+        if kept is not None:
+            return self._with_mask(func, packet, args, keywords, kept)
         return self._unmasked(func, packet, args, keywords)
 
     def _is_constant(self, value: Any) -> bool:
@@ -246,8 +236,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self._remember(bare, self._seen[id(args[0])].step)
             return self._rewritten(lambda axis, *_: masked_softmax(bare, axis, keep), packet, args[1:], keywords)
         result = self._unmasked(func, packet, args, keywords)
-        with _disable_current_modes():
-            self._masks[id(result)] = keep if packet in IDENTITIES else keep.expand(args[0].shape).reshape(result.shape)
+        self._masks.follow(packet, args[0], result)
         return result
 
     def _unmasked(self, func: Any, packet: str, args: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
@@ -356,49 +345,6 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._memory |= {_memory_of(tensor)} - {0}
 
 
-class Escapes(TorchFunctionMode):
-    """Refuses to hand values that depend on the input to numpy or Python, which no operator would show."""
-
-    NAMES = frozenset({"numpy", "tolist", "__array__", "__dlpack__", "__reduce_ex__", "__cuda_array_interface__"})
-
-    def __init__(self, recorder: Recorder) -> None:
-        super().__init__()
-        self.recorder = recorder
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Called by torch for every function of tensors."""
-        name = getattr(func, "__name__", "")
-        if func in FUNCTIONS:
-            return self._taken_over(func, args, kwargs or {})
-        if name in self.NAMES and args and isinstance(args[0], Tensor) and self.recorder.step_of(args[0]) is not None:
-            error = ControlFlowError(
-                f"a value that depends on the input leaves torch ({name}), at {self.recorder.place}",
-                wanted="a model of torch operators alone",
-                hint="do the detour over numpy or Python numbers in torch; what happens there cannot be followed",
-            )
-            if not self.recorder.survey:
-                raise error
-            self.recorder.note(name, error)
-        return func(*args, **(kwargs or {}))
-
-    def _taken_over(self, func: Any, args: Any, keywords: dict[str, Any]) -> Any:
-        token = VARYING.set(lambda tensor: self.recorder.step_of(tensor) is not None)
-        try:
-            result = FUNCTIONS[func](*args, **keywords)
-        finally:
-            VARYING.reset(token)
-        return func(*args, **keywords) if result is NotImplemented else result
-
-
-@contextmanager
-def recording(recorder: Recorder) -> Iterator[None]:
-    """Everything that runs inside is recorded, or refused."""
-    with ExitStack() as stack:
-        stack.enter_context(Escapes(recorder))
-        stack.enter_context(recorder)
-        yield
-
-
 def _memory_of(tensor: Tensor) -> int:
     """Where its numbers lie; 0 where that cannot be said, or where there are none."""
     try:
@@ -411,36 +357,3 @@ def _is_idle_dropout(packet: str, args: tuple[Any, ...], keywords: dict[str, Any
     if packet == "rrelu_with_noise":
         return not (args[4] if len(args) > 4 else keywords.get("training", False))
     return packet == "native_dropout" and not (args[2] if len(args) > 2 else keywords.get("train", True))
-
-
-@contextmanager
-def watching_places(module: nn.Module, places: list[str]) -> Iterator[None]:
-    """Keep in ``places`` the stack of submodules that are running, by forward hooks that are removed again."""
-    handles = []
-    for name, child in module.named_modules():
-        label = f"{name or 'the model itself'} ({type(child).__name__})"
-
-        def enter(_child: nn.Module, _args: Any, label: str = label) -> None:
-            places.append(label)
-
-        def leave(_child: nn.Module, _args: Any, _result: Any) -> None:
-            places.pop()
-
-        handles += [child.register_forward_pre_hook(enter), child.register_forward_hook(leave)]
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-@contextmanager
-def evaluating(module: nn.Module) -> Iterator[None]:
-    """Evaluation mode for every submodule, and afterwards the mode that each had."""
-    modes: Sequence[tuple[nn.Module, bool]] = [(child, child.training) for child in module.modules()]
-    module.eval()
-    try:
-        yield
-    finally:
-        for child, mode in modes:
-            child.training = mode

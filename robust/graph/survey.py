@@ -11,10 +11,12 @@ import torch
 from torch import nn
 
 from robust.errors import GraphError
+from robust.graph.escapes import recording
 from robust.graph.graph import Graph
 from robust.graph.onnx_file import OnnxFile, read_onnx
 from robust.graph.onnx_plan import unread_nodes
-from robust.graph.recorder import Recorder, Refusal, evaluating, recording, watching_places
+from robust.graph.recorder import Recorder, Refusal
+from robust.graph.running import evaluating, watching_places
 from robust.graph.trace import samples_of, trace
 from robust.properties.input_sets import Box
 

@@ -16,10 +16,12 @@ import torch
 from torch import Tensor, nn
 
 from robust.errors import ControlFlowError, GraphError, RobustError, UnsupportedOperatorError
+from robust.graph.escapes import recording
 from robust.graph.graph import Argument, BatchConstant, BatchSize, Graph, Node, Operand
 from robust.graph.operators import Kind
 from robust.graph.passes import simplified
-from robust.graph.recorder import Recorder, Step, evaluating, recording, watching_places
+from robust.graph.recorder import Recorder, Step
+from robust.graph.running import evaluating, watching_places
 from robust.graph.windows import windows_of
 from robust.properties.input_sets import Box
 

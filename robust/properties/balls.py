@@ -15,19 +15,15 @@ from robust.properties.rounding import outward, step
 
 
 @dataclass(frozen=True, eq=False)
-class L2Ball:
-    """``{x in box : ||x - center||_2 <= radius}``; ``center`` ``[*shape]``, ``radius`` in input units.
-
-    Raises:
-        PropertyError: negative or NaN radius, another shape than the box, a centre outside the box.
-    """
+class _Ball:
+    """Inputs of the box within a distance of a centre; the norm is the subclass's."""
 
     center: Tensor
     radius: float
     box: Box
 
     def __post_init__(self) -> None:
-        _check_ball("an L2 ball", self.center, self.radius, self.box)
+        _check_ball(f"an {type(self).__name__.removesuffix('Ball')} ball", self.center, self.radius, self.box)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -37,6 +33,15 @@ class L2Ball:
     def bounding_box(self) -> Box:
         """The L-inf ball of the same radius, cut to the box, rounded outwards."""
         return _around(self.center, self.radius, self.box)
+
+
+@dataclass(frozen=True, eq=False)
+class L2Ball(_Ball):
+    """``{x in box : ||x - center||_2 <= radius}``; ``center`` ``[*shape]``, ``radius`` in input units.
+
+    Raises:
+        PropertyError: negative or NaN radius, another shape than the box, a centre outside the box.
+    """
 
     def minimum(self, coefficients: Tensor) -> Tensor:
         """The larger of the ball's minimum (dual norm) and the bounding box's; both are lower bounds."""
@@ -51,28 +56,12 @@ class L2Ball:
 
 
 @dataclass(frozen=True, eq=False)
-class L1Ball:
+class L1Ball(_Ball):
     """``{x in box : ||x - center||_1 <= radius}``; ``center`` ``[*shape]``, ``radius`` in input units.
 
     Raises:
         PropertyError: negative or NaN radius, another shape than the box, a centre outside the box.
     """
-
-    center: Tensor
-    radius: float
-    box: Box
-
-    def __post_init__(self) -> None:
-        _check_ball("an L1 ball", self.center, self.radius, self.box)
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape of one input."""
-        return tuple(self.center.shape)
-
-    def bounding_box(self) -> Box:
-        """The L-inf ball of the same radius, cut to the box, rounded outwards."""
-        return _around(self.center, self.radius, self.box)
 
     def minimum(self, coefficients: Tensor) -> Tensor:
         """Exact minimum up to rounding, ``[m, *shape] -> [m]``, by a fractional knapsack."""

@@ -214,28 +214,11 @@ def load_generator(
     Raises:
         SubjectError: one of its kinds. UsageError: something is missing.
     """
-    if isinstance(source, str | Path):
-        path = Path(source)
-        if not (":" in str(source) and not path.exists()):
-            if kind_of(path) == "onnx":
-                return OnnxGenerator(
-                    path, conditions=conditions, latent_shape=latent_shape, prior=prior, name=name, device=device
-                )
-            if factory is None:
-                raise UsageError(
-                    f"{path} holds weights without a network",
-                    wanted="also a factory, package.module:function, that builds the network",
-                    hint="name the factory, or export the generator to ONNX",
-                )
-            weights = path
-        else:
-            factory = str(source)
-        module, label, kind = call_factory(factory), factory, "torch factory"
-        notes = load_weights(module, Path(weights)) if weights is not None and isinstance(module, nn.Module) else ()
-    else:
-        module, label, kind, notes = source, "python object", "python object", ()
-    if not isinstance(module, nn.Module):
-        raise UsageError("a generator must be a torch module or an ONNX file", wanted="nn.Module", got=type(module))
+    if isinstance(source, str | Path) and _is_file(source) and kind_of(Path(source)) == "onnx":
+        return OnnxGenerator(
+            source, conditions=conditions, latent_shape=latent_shape, prior=prior, name=name, device=device
+        )
+    module, label, kind, notes = _module_of(source, factory, weights)
     if latent_shape is None:
         raise UsageError(f"{label}: the shape of a latent code is not known", wanted="latent_shape, for example 16")
     return TorchGenerator(
@@ -250,6 +233,35 @@ def load_generator(
         device=device,
         notes=notes,
     )
+
+
+def _is_file(source: str | Path) -> bool:
+    """A word with a colon is a factory, unless there is such a file."""
+    return ":" not in str(source) or Path(source).exists()
+
+
+def _module_of(
+    source: str | Path | nn.Module | Callable[..., Any], factory: str | None, weights: str | Path | None
+) -> tuple[nn.Module, str, str, Sequence[str]]:
+    """A torch module with its weights, where it came from, its format, and notes."""
+    module: Any = source
+    label, kind, notes = "python object", "python object", tuple[str, ...]()
+    if isinstance(source, str | Path):
+        if not _is_file(source):
+            factory = str(source)
+        elif factory is None:
+            raise UsageError(
+                f"{source} holds weights without a network",
+                wanted="also a factory, package.module:function, that builds the network",
+                hint="name the factory, or export the generator to ONNX",
+            )
+        else:
+            weights = source
+        module, label, kind = call_factory(factory), factory, "torch factory"
+        notes = load_weights(module, Path(weights)) if weights is not None and isinstance(module, nn.Module) else ()
+    if not isinstance(module, nn.Module):
+        raise UsageError("a generator must be a torch module or an ONNX file", wanted="nn.Module", got=type(module))
+    return module, label, kind, notes
 
 
 def _condition(inputs: Sequence[Any], conditions: int | None, where: str) -> tuple[ConditionForm, int, tuple[int, ...]]:

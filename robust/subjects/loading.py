@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -65,91 +66,99 @@ def load_classifier(
         SubjectError: one of its kinds. UsageError: arguments that contradict each other.
         UnsupportedOperatorError, ControlFlowError: an ONNX node that cannot be read.
     """
-    common: dict[str, Any] = {
-        "class_names": class_names,
-        "mean": mean,
-        "std": std,
-        "scale": scale,
-        "channel_order": channel_order,
-        "output": output,
-        "device": device,
-    }
+    options = {"class_names": class_names, "mean": mean, "std": std, "scale": scale, "channel_order": channel_order}
+    asked = _Asked(input_shape, input_box, name, {**options, "output": output, "device": device})
     if isinstance(source, str | Path) and ":" in str(source) and factory is None and not Path(source).exists():
         source, factory = None, str(source)
     if isinstance(source, str | Path):
-        path = Path(source)
-        kind = kind_of(path) if format == "auto" else format
-        if kind == "onnx":
-            _unused(f"the ONNX file {path}", factory=factory, weights=weights)
-            return OnnxClassifier(path, input_box, input_shape=input_shape, layout=layout, name=name, **common)
-        if kind not in ("safetensors", "weights"):
-            return _from_program(path, kind, trust, input_shape, input_box, name, common)
-        if factory is None:
-            raise _needs_factory(path)
-        _unused(f"the weights {path}", weights=weights)
-        source, weights = None, path
+        return _from_file(Path(source), format, factory, weights, trust, layout, asked)
     if source is None:
-        return _from_factory(factory, weights, input_shape, input_box, name, common)
+        return _from_factory(factory, weights, asked)
     _unused("a Python object", factory=factory, weights=weights)
-    return _from_object(source, "python object", input_shape, input_box, name, common)
+    return _from_object(source, "python object", asked)
 
 
-def _from_program(
+@dataclass(frozen=True)
+class _Asked:
+    """What is said of every form of a classifier; ``options`` go to its class as they are."""
+
+    input_shape: Sequence[int] | None
+    input_box: BoxLike
+    name: str | None
+    options: dict[str, Any]
+
+    def shape(self, what: str) -> Sequence[int]:
+        """The shape of one sample, where the model does not say it."""
+        if self.input_shape is None:
+            raise UsageError(
+                f"{what}: the shape of one sample is not known",
+                wanted="input_shape, for example 1,28,28",
+                hint="only an ONNX file says it itself; give input_shape",
+            )
+        return self.input_shape
+
+
+def _from_file(
     path: Path,
-    kind: str,
-    trust: bool,
-    input_shape: Sequence[int] | None,
-    input_box: BoxLike,
-    name: str | None,
-    common: dict[str, Any],
-) -> Classifier:
-    shape = _shape(input_shape, str(path))
-    program = _any_batch(load_program(path, kind, trust=trust), shape)
-    return TorchClassifier(program, shape, input_box, name=name or path.stem, source=str(path), format=kind, **common)
-
-
-def _from_factory(
+    format: Format,
     factory: str | None,
     weights: str | Path | None,
-    input_shape: Sequence[int] | None,
-    input_box: BoxLike,
-    name: str | None,
-    common: dict[str, Any],
+    trust: bool,
+    layout: Layout,
+    asked: _Asked,
 ) -> Classifier:
+    kind = kind_of(path) if format == "auto" else format
+    if kind == "onnx":
+        _unused(f"the ONNX file {path}", factory=factory, weights=weights)
+        return OnnxClassifier(
+            path, asked.input_box, input_shape=asked.input_shape, layout=layout, name=asked.name, **asked.options
+        )
+    if kind not in ("safetensors", "weights"):
+        return _from_program(path, kind, trust, asked)
+    if factory is None:
+        raise _needs_factory(path)
+    _unused(f"the weights {path}", weights=weights)
+    return _from_factory(factory, path, asked)
+
+
+def _from_program(path: Path, kind: str, trust: bool, asked: _Asked) -> Classifier:
+    shape = asked.shape(str(path))
+    program = _any_batch(load_program(path, kind, trust=trust), shape)
+    return TorchClassifier(
+        program, shape, asked.input_box, name=asked.name or path.stem, source=str(path), format=kind, **asked.options
+    )
+
+
+def _from_factory(factory: str | None, weights: str | Path | None, asked: _Asked) -> Classifier:
     if factory is None:
         raise UsageError("no model was named", wanted="a model file, a factory package.module:function, or a module")
     made = call_factory(factory)
     if weights is None and not isinstance(made, nn.Module):
-        return _from_object(made, factory, input_shape, input_box, name, common)
+        return _from_object(made, factory, asked)
     module, notes = _with_weights(made, factory, weights)
     return TorchClassifier(
         module,
-        _shape(input_shape, factory),
-        input_box,
-        name=name or factory.rpartition(":")[2],
+        asked.shape(factory),
+        asked.input_box,
+        name=asked.name or factory.rpartition(":")[2],
         source=factory if weights is None else f"{factory} + {weights}",
         format="torch factory",
         notes=notes,
-        **common,
+        **asked.options,
     )
 
 
-def _from_object(
-    thing: Any,
-    source: str,
-    input_shape: Sequence[int] | None,
-    input_box: BoxLike,
-    name: str | None,
-    common: dict[str, Any],
-) -> Classifier:
+def _from_object(thing: Any, source: str, asked: _Asked) -> Classifier:
     if isinstance(thing, nn.Module):
-        shape = _shape(input_shape, source)
-        return TorchClassifier(thing, shape, input_box, name=name or type(thing).__name__, source=source, **common)
+        label = asked.name or type(thing).__name__
+        return TorchClassifier(thing, asked.shape(source), asked.input_box, name=label, source=source, **asked.options)
     if isinstance(thing, Classifier):
         return thing
     if callable(thing):
-        shape, label = _shape(input_shape, source), name or str(getattr(thing, "__name__", "function"))
-        return CallableClassifier(thing, shape, input_box, name=label, source=source, **common)
+        label = asked.name or str(getattr(thing, "__name__", "function"))
+        return CallableClassifier(
+            thing, asked.shape(source), asked.input_box, name=label, source=source, **asked.options
+        )
     raise UsageError(
         "this cannot be audited as a classifier", wanted="a file, factory, module or function", got=type(thing)
     )
@@ -170,16 +179,6 @@ def _needs_factory(path: Path) -> UsageError:
         got="weights alone",
         hint="name the factory (factory=...), or export the whole model to ONNX",
     )
-
-
-def _shape(input_shape: Sequence[int] | None, what: str) -> Sequence[int]:
-    if input_shape is None:
-        raise UsageError(
-            f"{what}: the shape of one sample is not known",
-            wanted="input_shape, for example 1,28,28",
-            hint="only an ONNX file says it itself; give input_shape",
-        )
-    return input_shape
 
 
 def _unused(what: str, **options: object) -> None:

@@ -124,7 +124,9 @@ def test_other_gates_stay_products(function) -> None:  # type: ignore[no-untyped
 def test_squares_quotients_and_softmax_take_the_agreed_forms() -> None:
     assert ops(Lambda(lambda x: x * x), 3) == ["input", "pow"]
     assert ops(Lambda(lambda x: 2 / x), 3) == ["input", "reciprocal", "mul"]
-    assert ops(Lambda(lambda x: x / x.flip(1)), 3) == ["input", "flip", "reciprocal", "mul"]
+    assert ops(Lambda(lambda x: x / x.flip(1)), 3) == ["input", "flip", "reciprocal", "mul_convex"]
+    assert ops(Lambda(lambda x: x / (x.abs().sum(1, keepdim=True) + 1)), 3)[-1] == "mul_convex"  # through a broadcast
+    assert ops(Lambda(lambda x: x.flip(1).exp() * x), 3) == ["input", "flip", "exp", "mul_convex"]
     assert ops(nn.Softmax(1), 3) == ["input", "linear", "exp", "reshape", "sum", "add", "reciprocal"]
     assert ops(nn.Softmax(1), 2) == ["input", "linear", "sigmoid"]
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from verifiers.relaxations.bent import HARDSWISH, MISH, SILU, elu, gelu
 from verifiers.relaxations.convex import EXPONENTIAL, INVERSE_ROOT, LOGARITHM, SQUARE_ROOT, log_sigmoid, softplus
 from verifiers.relaxations.power import RECIPROCAL, Power
-from verifiers.relaxations.product import Product
+from verifiers.relaxations.product import ConvexProduct, Product
 from verifiers.relaxations.rectifier import Rectifier
 from verifiers.relaxations.rule import Family, Interval, Lines, Relaxation, Rule
 from verifiers.relaxations.s_shaped import ARC_TANGENT, ERROR_FUNCTION, SIGMOID, TANH
@@ -45,6 +45,7 @@ RULES: Mapping[str, Rule] = {
     "ceil": Steps(),
     "round": Steps(),
     "mul": Product(),
+    "mul_convex": ConvexProduct(),
 }
 """Operator -> rule. Engines take such a table as a parameter."""
 

@@ -9,9 +9,10 @@ from robust.graph.passes.fold_backward import fold_backward
 from robust.graph.passes.fold_forward import fold_forward
 from robust.graph.passes.gates import fuse_gates
 from robust.graph.passes.identities import drop_identities
+from robust.graph.passes.quotients import mark_quotients
 from robust.graph.passes.reshapes import merge_reshapes
 
-PASSES = (merge_reshapes, fuse_gates, merge_constants, drop_identities, fold_backward, fold_forward)
+PASSES = (merge_reshapes, fuse_gates, merge_constants, drop_identities, fold_backward, fold_forward, mark_quotients)
 """In the order that ``simplified`` runs them."""
 
 
@@ -29,6 +30,7 @@ __all__ = [
     "fold_backward",
     "fold_forward",
     "fuse_gates",
+    "mark_quotients",
     "merge_constants",
     "merge_reshapes",
     "simplified",
