@@ -12,20 +12,16 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from robust.properties import Property
+from robust.properties import Box, Property
 from robust.record.answer import Verdict
+from verifiers.branching.input_splitting import split_inputs
+from verifiers.branching.outcome import Replay, Search
 from verifiers.certify import confirmed_bounds
 from verifiers.deadline import Deadline, OutOfTimeError
 from verifiers.margins import proved_margins
 from verifiers.memory import Effort
 from verifiers.network import Network
 from verifiers.region import Region
-
-Search = Callable[[int, int, Deadline], Tensor | None]
-"""``(case, round, deadline)`` to candidate points ``[k, *shape]``, or None. Round 0 is short."""
-
-Replay = Callable[[int, Tensor], Tensor | None]
-"""``(case, candidates)`` to the first candidate ``[*shape]`` that the real model confirms as a witness, or None."""
 
 SEARCH_SHARE = 0.2
 """Share of the time that is left which the long search may take."""
@@ -35,6 +31,9 @@ LONGEST_SEARCH = 20.0
 
 ROUNDS = 12
 """Rounds after which the long search gives up."""
+
+FEW_INPUTS = 24
+"""Inputs that vary, up to which splitting them is tried."""
 
 MOST_OPEN = 64
 """Cases that are bounded together."""
@@ -132,6 +131,38 @@ def zonotope(work: Work) -> Decision | None:
     return _bound(work, "zonotope")
 
 
+def input_splitting(work: Work) -> Decision | None:
+    """Branch and bound over the inputs, of open cases over boxes in which few inputs vary."""
+    if work.network is None:
+        return None
+    places = [place for place in work.open if _splittable(work.cases[place])]
+    if not places:
+        return None
+    cases = [work.cases[place] for place in places]
+    search, replay = work.search, work.replay
+    outcomes = split_inputs(
+        work.network,
+        cases,
+        work.deadline,
+        search=None if search is None else lambda case, turn, until: search(places[case], turn, until),
+        replay=None if replay is None else lambda case, points: replay(places[case], points),
+    )
+    for place, outcome in zip(places, outcomes, strict=True):
+        if outcome.verdict is Verdict.FALSIFIED:
+            reason = f"an input of case {place + 1} reaches the unsafe set; replayed on the real model"
+            return Decision(Verdict.FALSIFIED, reason, witness=outcome.witness, case=place)
+        if outcome.verdict is Verdict.VERIFIED:
+            work.open.remove(place)
+            work.margins[place] = max(work.margins.get(place, 0.0), outcome.bound or 0.0)
+    return None
+
+
+def _splittable(case: Property) -> bool:
+    if not isinstance(case.inputs, Box):
+        return False
+    return int((case.inputs.upper > case.inputs.lower).sum()) <= FEW_INPUTS
+
+
 def long_search(work: Work) -> Decision | None:
     """Rounds of search over all open cases, until its share of the time is used."""
     deadline = work.deadline.within(min(LONGEST_SEARCH, SEARCH_SHARE * work.deadline.left))
@@ -149,6 +180,7 @@ STAGES: tuple[tuple[str, Stage], ...] = (
     ("short witness search", short_search),
     ("interval", interval),
     ("crown", crown),
+    ("input splitting", input_splitting),
     ("long witness search", long_search),
     ("alpha-crown", alpha_crown),
 )

@@ -49,7 +49,9 @@ class Network:
     def matrices(self) -> dict[int, Tensor]:
         """Node that is a matrix product of a vector -> its matrix ``[elements, elements of the operand]``."""
         flat = {node.index for node in self.graph.nodes if len(node.shape) == 1}
-        linear = [node for node in self.graph.nodes if node.op == "linear" and flat.issuperset((node.index, *node.inputs))]
+        linear = [
+            node for node in self.graph.nodes if node.op == "linear" and flat.issuperset((node.index, *node.inputs))
+        ]
         return {node.index: node.arguments["weight"] for node in linear}
 
     @cached_property

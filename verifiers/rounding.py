@@ -26,13 +26,16 @@ EXACT = frozenset({"relu", "cat", "stack", "expand"})
 """Further operators that round nothing."""
 
 
-def execution_noise(linear: LinearBounds, index: int, coefficients: Tensor) -> Tensor:
+def execution_noise(linear: LinearBounds, index: int, coefficients: Tensor, *, typical: bool = False) -> Tensor:
     """First-order estimate of float32 rounding in linear functions of a node, over whole regions.
 
     Args:
         linear: bounds of all nodes.
         index: the node, usually the output.
         coefficients: ``[n, m, elements]``.
+        typical: roundings of different elements are taken as independent, and add up as the root of their squares
+            (Higham and Mary, A New Approach to Probabilistic Rounding Error Analysis, 2019); else as if all of them
+            pulled in the worst direction.
 
     Returns:
         ``[n, m]``, at least 0.
@@ -45,8 +48,11 @@ def execution_noise(linear: LinearBounds, index: int, coefficients: Tensor) -> T
     for node, current in sensitivities(graph, linear.bounds, batch, index, coefficients, linear.rules):
         added = _magnitude(linear, node, batch)
         if added is not None:
-            noise = noise + unit * torch.bmm(current.largest, added.reshape(batch, -1, 1))[:, :, 0]
-    return noise.to(dtype)
+            largest, added = current.largest, unit * added.reshape(batch, -1, 1)
+            if typical:
+                largest, added = largest.square(), added.square()
+            noise = noise + torch.bmm(largest, added)[:, :, 0]
+    return (noise.sqrt() if typical else noise).to(dtype)
 
 
 def _in_single(linear: LinearBounds) -> LinearBounds:

@@ -181,7 +181,7 @@ def _shape(query: Query) -> tuple[tuple[NetworkDeclaration, ...], tuple[Monomial
 def _stages(engine: str) -> tuple[tuple[str, Stage], ...]:
     if engine == "all":
         return STAGES
-    wanted = _SEARCHES if engine == "search" else (engine,)
+    wanted = _SEARCHES if engine == "search" else (engine.replace("input-splitting", "input splitting"),)
     return tuple((name, stage) for name, stage in (*STAGES, *BY_NAME) if name in wanted)
 
 

@@ -16,7 +16,7 @@ ROUNDS = 2
 
 
 def clipped(lower: Tensor, upper: Tensor, slopes: Tensor, constants: Tensor) -> tuple[Tensor, Tensor]:
-    """The smallest boxes around ``{x : lower <= x <= upper, slopes @ x + constants <= 0}`` that single constraints show.
+    """Boxes around ``{x : lower <= x <= upper, slopes @ x + constants <= 0}``, the smallest that single rows show.
 
     Args:
         lower, upper: ``[n, d]``.

@@ -7,17 +7,21 @@ Everything is computed in float64; a part counts as proved when its bound exceed
 
 from __future__ import annotations
 
+import dataclasses
 import math
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
+from robust.errors import PropertyError
 from robust.properties import Property
 from robust.record.answer import Verdict
 from verifiers.branching.clipping import clipped
-from verifiers.branching.outcome import Outcome, Replay
+from verifiers.branching.dimensions import gains
+from verifiers.branching.outcome import Outcome, Replay, Search
 from verifiers.branching.questions import Questions
 from verifiers.deadline import Deadline, OutOfTimeError
 from verifiers.functions import Functions
@@ -32,14 +36,19 @@ from verifiers.rounding import execution_noise
 
 MARGIN = 1e-6
 """Share of the outputs' magnitude that a bound must exceed, as in ``verifiers.certify``."""
-import os
-MODE=os.environ.get('MODE','gap'); WHICH=os.environ.get('WHICH','worst')
-FLOOR = float(os.environ.get('FLOOR','0.2'))
-"""Share of a row's largest coefficient that every coefficient counts with when a dimension is chosen."""
+SMEAR = 0.01
+"""Share of coefficient times width, of the row's largest, in what a dimension is chosen by: decides where nothing
+is relaxed."""
+FINEST = 2.0**-30
+"""A box is not split where every side is at most this share of the whole input set's."""
 BATCH = 1024
 """Boxes that are bounded together, at most."""
 CANDIDATES = 64
 """Points per round that the real model is asked about, at most."""
+FIRST_PAUSE, PAUSES = 0.5, 4.0
+"""Seconds after which the witness search is asked first, and by how much longer each next pause is."""
+SEARCH_SECONDS = 5.0
+"""What one such search may take."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,6 +90,7 @@ def split_inputs(
     deadline: Deadline,
     *,
     replay: Replay | None = None,
+    search: Search | None = None,
     effort: Effort | None = None,
 ) -> list[Outcome]:
     """Answer cases over boxes by splitting the boxes.
@@ -90,48 +100,68 @@ def split_inputs(
         cases: properties over boxes; of all of them the first witness ends the search.
         deadline: honoured inside bounds as well.
         replay: confirms witnesses on the real model; without, nothing is FALSIFIED.
+        search: proposes further candidates; asked now and then, more and more rarely.
         effort: limits on work and memory.
 
     Returns:
         An outcome per case, in order; after a witness the other cases say how far they were.
+
+    Raises:
+        PropertyError: an input set that is no box.
     """
-    return _Search(network.to(torch.float64), cases, deadline, replay, effort or Effort()).run()
+    with torch.no_grad():
+        return _Search(network, cases, deadline, replay, search, effort or Effort()).run()
 
 
 class _Search:
     def __init__(
-        self, network: Network, cases: Sequence[Property], deadline: Deadline, replay: Replay | None, effort: Effort
+        self,
+        network: Network,
+        cases: Sequence[Property],
+        deadline: Deadline,
+        replay: Replay | None,
+        search: Search | None,
+        effort: Effort,
     ) -> None:
-        graph = network.graph
-        self.network, self.deadline, self.replay = network, deadline, replay
-        self.effort = Effort(effort.rows, effort.bytes, lambda: deadline.expired)
+        self.single, self.network = network.to(torch.float32), network.to(torch.float64)
+        graph = self.network.graph
+        self.deadline, self.replay, self.search = deadline, replay, search
+        self.effort = dataclasses.replace(effort, expired=lambda: deadline.expired)
         self.questions = Questions.of(cases, graph.dtype, graph.device)
         region = region_of([case.inputs for case in cases]).to(graph.dtype, graph.device)
+        if region.norm != "linf":
+            raise PropertyError("inputs are split for boxes only", wanted="boxes", got=region.norm)
         self.root_lower, self.root_upper = region.lower.flatten(1), region.upper.flatten(1)
         self.varying = torch.nonzero((self.root_upper > self.root_lower).any(0))[:, 0]
-        self.kept = [index for index in network.relaxed_operands if index not in network.affine_prefix]
+        self.fixed = torch.nonzero((self.root_upper <= self.root_lower).all(0))[:, 0]
+        self.kept = [index for index in self.network.relaxed_operands if index not in self.network.affine_prefix]
         self.domains = torch.zeros(len(cases), dtype=torch.int64, device=graph.device)
-        self.best_closed = torch.full((len(cases),), torch.inf, dtype=graph.dtype, device=graph.device)
-        self.size = min(BATCH, chunk_samples(network, self.questions.matrix.shape[1], self.effort))
+        self.smallest = torch.full((len(cases),), torch.inf, dtype=graph.dtype, device=graph.device)
+        self.size = min(BATCH, chunk_samples(self.network, self.questions.matrix.shape[1], self.effort))
 
     def run(self) -> list[Outcome]:
+        """Until nothing is left, a witness is found, or time is up."""
         start = torch.arange(len(self.root_lower), device=self.root_lower.device)
         stack = [Boxes(self.root_lower[:, self.varying], self.root_upper[:, self.varying], start)]
+        began, pause, turn = time.monotonic(), FIRST_PAUSE, 1
         found: tuple[int, Tensor] | None = None
-        reason = ""
-        while found is None:
+        reason = "another case has a witness"
+        while found is None and stack:
             boxes = self._next(stack)
-            if not len(boxes):
-                break
             try:
-                left, found = self._round(boxes)
+                left, score, found = self._round(boxes)
+                if found is None and time.monotonic() - began > pause:
+                    found, pause, turn = self._searched(left.owner, turn), pause * PAUSES, turn + 1
             except OutOfTimeError:
                 stack.append(boxes)
                 reason = "time ran out"
                 break
-            if found is None and len(left):
-                left = self._children(left, sum(map(len, stack)))
-            stack.append(left)
+            if found is None and len(left) and self._stuck(left):
+                stack.append(left)
+                reason = "a part as small as arithmetic allows stays within rounding of the threshold"
+                break
+            if len(left):
+                stack.append(left if found is not None else self._children(left, score, sum(map(len, stack))))
         return self._outcomes(stack, found, reason)
 
     def _next(self, stack: list[Boxes]) -> Boxes:
@@ -144,50 +174,58 @@ class _Search:
             boxes = boxes.take(slice(0, self.size))
         return boxes
 
-    def _round(self, boxes: Boxes) -> tuple[Boxes, tuple[int, Tensor] | None]:
-        """What is left of boxes, and a witness."""
+    def _round(self, boxes: Boxes) -> tuple[Boxes, Tensor, tuple[int, Tensor] | None]:
+        """What is left of boxes, how much each dimension matters there ``[n, d]``, and a witness."""
         self.effort.check()
         self.domains.index_add_(0, boxes.owner, torch.ones_like(boxes.owner))
         lower, upper = self._whole(boxes)
         shape = self.network.graph.input_shape
         region = Region(lower.reshape(-1, *shape), upper.reshape(-1, *shape))
-        known = {
-            index: Bounds(*(end.reshape(self.network.graph.nodes[index].batched(len(boxes))) for end in ends))
-            for index, ends in boxes.bounds.items()
-        }
-        linear = propagate(self.network, region, METHODS["crown"], self.effort, known=known)
+        linear = propagate(self.network, region, METHODS["crown"], self.effort, known=self._known(boxes))
         matrices = self.questions.matrix[boxes.owner]
         passed: dict[int, Tensor] = {}
         slopes, constants = linear.lines(Functions.of(self.network.graph.output, matrices), passed=passed)
         slopes, constants = slopes.expand(len(boxes), -1, -1), constants.expand(len(boxes), -1)
         minimum = constants + region.minimum(slopes)
         need = self._rounding(linear, matrices, minimum, boxes)
-        excess = self.questions.excess(minimum - need, boxes.owner)
-        margins = self.questions.margins(excess, boxes.owner)
-        closed = (margins > 0).all(1)
-        self._note(closed, margins, boxes.owner)
+        margins = self.questions.margins(self.questions.excess(minimum - need, boxes.owner), boxes.owner)
+        worst = margins.amin(1)
+        closed = worst > 0
+        self.smallest.scatter_reduce_(0, boxes.owner[closed], worst[closed], "amin")
         rows = torch.nonzero(~closed)[:, 0]
-        if not len(rows):
-            return boxes.take(rows), None
-        found = self._witness(slopes[rows], region.take(rows), boxes.owner[rows])
-        if found is not None:
-            return boxes.take(rows), found
-        bounds = {index: tuple(end[rows] for end in linear.bounds[index].flat(len(boxes))) for index in self.kept}
+        bounds = {index: _rows_of(linear.bounds[index].flat(len(boxes)), rows) for index in self.kept}
         left = Boxes(boxes.lower[rows], boxes.upper[rows], boxes.owner[rows], bounds)
-        slopes = slopes[rows]
-        fixed = torch.ones(lower.shape[1], dtype=torch.bool, device=lower.device)
-        fixed[self.varying] = False
-        constants = constants[rows] - need[rows] - self.questions.offset[left.owner]
-        constants = constants + (slopes[:, :, fixed] * lower[rows][:, None, fixed]).sum(2)
-        left, empty = self._clipped(left, slopes[:, :, self.varying], constants, margins[rows])
+        if not len(rows):
+            return left, left.lower, None
+        slopes, constants = slopes[rows], constants[rows] - need[rows] - self.questions.offset[left.owner]
+        found = self._witness(slopes, region.take(rows), left.owner)
+        constants = constants + (slopes[:, :, self.fixed] * lower[rows][:, None, self.fixed]).sum(2)
+        slopes = slopes[:, :, self.varying]
+        left, empty = self._clipped(left, slopes, constants, margins[rows])
+        score = self._scores(linear, passed, rows, left, slopes, margins[rows] <= 0)
         if bool(empty.any()):
-            self.best_closed.scatter_reduce_(0, left.owner[empty], torch.zeros_like(left.lower[empty][:, 0]), "amin")
-        if MODE == "gap":
-            score = self._gap_scores(linear, passed, rows, left, margins[rows], excess[rows])
-        else:
-            score = self._scores(left, slopes[:, :, self.varying], excess[rows], margins[rows])
-        self.score = score[~empty]
-        return left.take(~empty), None
+            self.smallest.scatter_reduce_(0, left.owner[empty], torch.zeros_like(worst[rows][empty]), "amin")
+            return left.take(~empty), score[~empty], found
+        return left, score, found
+
+    def _known(self, boxes: Boxes) -> dict[int, Bounds]:
+        nodes = self.network.graph.nodes
+        shapes = {index: nodes[index].batched(len(boxes)) for index in boxes.bounds}
+        return {
+            index: Bounds(low.reshape(shapes[index]), high.reshape(shapes[index]))
+            for index, (low, high) in boxes.bounds.items()
+        }
+
+    def _searched(self, owner: Tensor, turn: int) -> tuple[int, Tensor] | None:
+        """Ask whoever searches for witnesses, for each case that is open."""
+        if self.search is None or self.replay is None:
+            return None
+        for case in owner.unique().tolist():
+            points = self.search(case, turn, self.deadline.within(SEARCH_SECONDS))
+            found = None if points is None or not len(points) else self.replay(case, points)
+            if found is not None:
+                return case, found
+        return None
 
     def _rounding(self, linear: LinearBounds, matrices: Tensor, minimum: Tensor, boxes: Boxes) -> Tensor:
         """What a bound must exceed: ``[n, m]``; estimated where a bound is near to counting."""
@@ -200,12 +238,10 @@ class _Search:
         rows = torch.nonzero((near > 0).all(1))[:, 0]
         if len(rows):
             part = linear if len(rows) == len(boxes) else linear.take(rows)
-            need[rows] += execution_noise(part, self.network.graph.output, matrices[rows])
+            need[rows] += execution_noise(part, self.network.graph.output, matrices[rows], typical=True)
         return need
 
-    def _clipped(
-        self, boxes: Boxes, slopes: Tensor, constants: Tensor, margins: Tensor
-    ) -> tuple[Boxes, Tensor]:
+    def _clipped(self, boxes: Boxes, slopes: Tensor, constants: Tensor, margins: Tensor) -> tuple[Boxes, Tensor]:
         """Boxes cut to where some clause may hold, and which of them are empty."""
         rows = self.questions.rows
         real = self.questions.real[boxes.owner].flatten(1)
@@ -240,59 +276,41 @@ class _Search:
                 return case, found
         return None
 
-    def _scores(self, boxes: Boxes, slopes: Tensor, excess: Tensor, margins: Tensor) -> Tensor:
-        """How much each dimension matters to the constraint that is nearest to a proof: ``[n, d]``."""
-        worst = margins.argmin(1)
-        best = worst * self.questions.rows + excess[torch.arange(len(worst)), worst].argmax(1)
-        chosen = slopes.gather(1, best[:, None, None].expand(-1, 1, slopes.shape[2]))[:, 0].abs()
-        chosen = torch.nan_to_num(chosen, nan=1.0, posinf=1.0)
-        floor = FLOOR * chosen.amax(1, keepdim=True)
-        return torch.maximum(chosen, floor).clamp_min(1e-30) * (boxes.upper - boxes.lower)
+    def _scores(
+        self,
+        linear: LinearBounds,
+        passed: Mapping[int, Tensor],
+        rows: Tensor,
+        boxes: Boxes,
+        slopes: Tensor,
+        open_: Tensor,
+    ) -> Tensor:
+        """How much each dimension matters to the constraints of open clauses: ``[n, d]``."""
+        count, dimensions = boxes.lower.shape
+        wanted = (self.questions.real[boxes.owner] & open_[:, :, None]).flatten(1).to(slopes)
+        weights = {}
+        for index, coefficients in passed.items():
+            chosen = coefficients.expand(len(linear.region), -1, -1)[rows].abs()
+            weights[index] = torch.bmm(wanted[:, None], chosen)[:, 0]
+        width = (boxes.upper - boxes.lower).float()
+        middle = ((boxes.lower + boxes.upper) / 2).float()
+        points = torch.cat([middle[:, None], middle[:, None] + torch.diag_embed(width / 2)], 1)
+        x = self._whole(boxes)[0].float()[:, None].repeat(1, dimensions + 1, 1)
+        x[:, :, self.varying] = points
+        gain = gains(linear, weights, rows, self.single.graph, x)
+        smear = torch.bmm(wanted[:, None], slopes.abs())[:, 0].float() * width
+        smear = torch.nan_to_num(smear, nan=0.0, posinf=0.0)
+        return _normed(gain) + SMEAR * _normed(smear) + 1e-6 * _normed(width)
 
-    def _gap_scores(self, linear, passed, rows, boxes, margins, excess) -> Tensor:
-        n, d = boxes.lower.shape
-        middle = (boxes.lower + boxes.upper) / 2
-        half = torch.diag_embed((boxes.upper - boxes.lower) / 2)
-        points = torch.cat([middle[:, None] - half, middle[:, None] + half], 1)
-        lower, _ = self._whole(boxes)
-        full = lower[:, None].expand(-1, 2 * d, -1).clone()
-        full[:, :, self.varying] = points
-        graph = self.network.graph
-        batch = n * 2 * d
-        values = {0: full.reshape(graph.nodes[0].batched(batch))}
-        score = torch.zeros_like(boxes.lower)
-        if WHICH == "worst":
-            worst = margins.argmin(1)
-            best = worst * self.questions.rows + excess[torch.arange(len(worst)), worst].argmax(1)
-        for node in graph.nodes[1:]:
-            values[node.index] = node.apply([values[i] for i in node.inputs], batch)
-            if node.index not in passed:
-                continue
-            weight = passed[node.index].expand(len(linear.region), -1, -1)[rows].abs()
-            if WHICH == "worst":
-                weight = weight[torch.arange(n), best]
-            else:
-                weight = (weight * (self.questions.real[boxes.owner] & (margins <= 0)[:, :, None]).flatten(1)[:, :, None]).sum(1)
-            relaxed = linear.relaxation(node).take(rows)
-            gap = 0
-            width = 0
-            for k, source in enumerate(node.inputs):
-                low, high = (e[rows] for e in linear.bounds[source].flat(len(linear.region)))
-                gap = gap + (relaxed.upper.slopes[k] - relaxed.lower.slopes[k]) * (low + high) / 2
-                width = width + (high - low)
-            for lines, sign in ((relaxed.upper, 1), (relaxed.lower, -1)):
-                if lines.intercept is not None:
-                    gap = gap + sign * lines.intercept
-            weight = weight * (gap / width.clamp_min(1e-30)).nan_to_num(0, 0, 0)
-            for source in node.inputs:
-                v = values[source].reshape(n, 2, d, -1)
-                score += (weight[:, None] * (v[:, 0] - v[:, 1]).abs()).sum(2)
-        return score + 1e-6 * score.amax(1, keepdim=True) * 0 + 1e-30 * (boxes.upper - boxes.lower)
+    def _stuck(self, boxes: Boxes) -> bool:
+        """Whether a box is too small to be split."""
+        root = (self.root_upper - self.root_lower)[:, self.varying][boxes.owner]
+        return bool((boxes.upper - boxes.lower <= FINEST * root).all(1).any())
 
-    def _children(self, boxes: Boxes, waiting: int) -> Boxes:
+    def _children(self, boxes: Boxes, score: Tensor, waiting: int) -> Boxes:
         """Halves; of few boxes halves of halves, so that a batch is full."""
-        score = self.score
-        depth = max(1, min(boxes.lower.shape[1], int(math.log2(max(2, self.size // 2 / max(1, len(boxes) + waiting))))))
+        room = self.size // 2 / max(1, len(boxes) + waiting)
+        depth = max(1, min(boxes.lower.shape[1], int(math.log2(max(2, room)))))
         for _ in range(depth):
             dimension = score.argmax(1)
             boxes = boxes.halves(dimension)
@@ -306,24 +324,32 @@ class _Search:
         lower[:, self.varying], upper[:, self.varying] = boxes.lower, boxes.upper
         return lower, upper
 
-    def _note(self, closed: Tensor, margins: Tensor, owner: Tensor) -> None:
-        self.best_closed.scatter_reduce_(0, owner[closed], margins[closed].amin(1), "amin")
-
     def _outcomes(self, stack: list[Boxes], found: tuple[int, Tensor] | None, reason: str) -> list[Outcome]:
         open_ = torch.zeros_like(self.domains)
         for boxes in stack:
             open_.index_add_(0, boxes.owner, torch.ones_like(boxes.owner))
         result = []
         for case, (count, left, bound) in enumerate(
-            zip(self.domains.tolist(), open_.tolist(), self.best_closed.tolist(), strict=True)
+            zip(self.domains.tolist(), open_.tolist(), self.smallest.tolist(), strict=True)
         ):
             if found is not None and found[0] == case:
-                result.append(Outcome(Verdict.FALSIFIED, "witness", None, count, left, found[1]))
+                result.append(
+                    Outcome(Verdict.FALSIFIED, "an input reaches the unsafe set", None, count, left, found[1])
+                )
             elif left or found is not None:
-                result.append(Outcome(Verdict.UNKNOWN, reason or "another case has a witness", None, count, left))
+                result.append(Outcome(Verdict.UNKNOWN, reason, None, count, left))
             else:
                 result.append(Outcome(Verdict.VERIFIED, "every part is proved", bound, count, 0))
         return result
+
+
+def _rows_of(ends: tuple[Tensor, Tensor], rows: Tensor) -> tuple[Tensor, Tensor]:
+    return ends[0][rows], ends[1][rows]
+
+
+def _normed(values: Tensor) -> Tensor:
+    """Rows ``[n, d]`` divided by their largest entry."""
+    return values / values.amax(1, keepdim=True).clamp_min(torch.finfo(values.dtype).tiny)
 
 
 def _joined(one: Boxes, two: Boxes) -> Boxes:

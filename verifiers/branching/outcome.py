@@ -9,9 +9,13 @@ from torch import Tensor
 
 from robust.record.answer import Verdict
 from verifiers.branching.proof import ProofTree
+from verifiers.deadline import Deadline
 
 Replay = Callable[[int, Tensor], Tensor | None]
 """``(case, candidates [k, *shape])`` to the first candidate that the real model confirms as a witness, or None."""
+
+Search = Callable[[int, int, Deadline], Tensor | None]
+"""``(case, round, deadline)`` to candidate points ``[k, *shape]``, or None. Round 0 is short."""
 
 
 @dataclass(frozen=True, eq=False)
