@@ -14,6 +14,7 @@ from torch import Tensor
 
 from robust.graph import Graph, Node
 from verifiers.linear_bounds import LinearBounds
+from verifiers.relaxations.maximum import MaximumRelaxation
 
 
 def gains(linear: LinearBounds, weights: Mapping[int, Tensor], samples: Tensor, single: Graph, x: Tensor) -> Tensor:
@@ -37,12 +38,12 @@ def gains(linear: LinearBounds, weights: Mapping[int, Tensor], samples: Tensor, 
             for source in set(node.inputs):
                 spread = values[source].reshape(count, moves + 1, -1)
                 moved = (spread[:, 1:] - spread[:, :1]).abs()
-                total = total + torch.bmm(moved, weight_of(weight, moved)[:, :, None])[:, :, 0]
+                total = total + torch.bmm(moved, _weight_of(weight, moved)[:, :, None])[:, :, 0]
         values[node.index] = node.apply([values[i] for i in node.inputs], batch)
     return torch.nan_to_num(total, nan=0.0, posinf=0.0)
 
 
-def weight_of(weight: Tensor, moved: Tensor) -> Tensor:
+def _weight_of(weight: Tensor, moved: Tensor) -> Tensor:
     """A node's weights on an operand; of operands of another size (windows) the mean on each element."""
     if weight.shape[1] == moved.shape[2]:
         return weight
@@ -51,10 +52,9 @@ def weight_of(weight: Tensor, moved: Tensor) -> Tensor:
 
 def _share(linear: LinearBounds, node: Node, samples: Tensor) -> Tensor:
     """The gap between the lines in the middle of the operands, per width of these: ``[n, elements]``."""
-    relaxed = linear.relaxation(node)
-    if not hasattr(relaxed, "lower"):
+    relaxed = linear.relaxation(node).take(samples)
+    if isinstance(relaxed, MaximumRelaxation):
         return torch.ones(1, 1, dtype=linear.network.graph.dtype, device=samples.device)
-    relaxed = relaxed.take(samples)
     gap = width = torch.zeros_like(relaxed.upper.slopes[0])
     for above, below, source in zip(relaxed.upper.slopes, relaxed.lower.slopes, node.inputs, strict=True):
         low, high = (end[samples] for end in linear.bounds[source].flat(len(linear.region)))

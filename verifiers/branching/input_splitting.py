@@ -220,7 +220,7 @@ class _Search:
         """Ask whoever searches for witnesses, for each case that is open."""
         if self.search is None or self.replay is None:
             return None
-        for case in owner.unique().tolist():
+        for case in sorted(set(owner.tolist())):
             points = self.search(case, turn, self.deadline.within(SEARCH_SECONDS))
             found = None if points is None or not len(points) else self.replay(case, points)
             if found is not None:
@@ -269,7 +269,7 @@ class _Search:
         best, at = distance.min(1)
         order = best.argsort()[:CANDIDATES]
         order = order[best[order] <= 0]
-        for case in owner[order].unique().tolist():
+        for case in sorted(set(owner[order].tolist())):
             rows = order[owner[order] == case]
             found = self.replay(case, points[rows, at[rows]].reshape(-1, *graph.input_shape).float())
             if found is not None:
@@ -286,7 +286,7 @@ class _Search:
         open_: Tensor,
     ) -> Tensor:
         """How much each dimension matters to the constraints of open clauses: ``[n, d]``."""
-        count, dimensions = boxes.lower.shape
+        dimensions = boxes.lower.shape[1]
         wanted = (self.questions.real[boxes.owner] & open_[:, :, None]).flatten(1).to(slopes)
         weights = {}
         for index, coefficients in passed.items():

@@ -56,7 +56,7 @@ class Questions:
             values: ``[n, c * r]``, of ``matrix @ y``, or lower bounds of it.
             owner: int64 ``[n]``, whose constraints.
         """
-        far = (values - self.offset[owner]).unflatten(1, (-1, self.rows))
+        far = (values - self.offset[owner]).reshape(self.real[owner].shape)
         return torch.where(self.real[owner], far, -torch.inf)
 
     def margins(self, excess: Tensor, owner: Tensor) -> Tensor:
@@ -65,9 +65,9 @@ class Questions:
         return torch.where(self.real[owner].any(2), best, torch.inf)
 
     def distance(self, outputs: Tensor, owner: Tensor) -> Tensor:
-        """How far outputs ``[n, p, outputs]`` are from the unsafe set: ``[n, p]``, at most 0 inside, NaN is infinite."""
+        """How far outputs ``[n, p, outputs]`` are from the unsafe set: ``[n, p]``, at most 0 inside; NaN is far."""
         values = torch.bmm(outputs, self.matrix[owner].transpose(1, 2)) - self.offset[owner][:, None]
         values = torch.where(self.real[owner].flatten(1)[:, None], values, -torch.inf)
-        worst = values.unflatten(2, (-1, self.rows)).amax(3)
+        worst = values.reshape(*values.shape[:2], -1, self.rows).amax(3)
         worst = torch.where(self.real[owner].any(2)[:, None], worst, torch.inf).amin(2)
         return torch.nan_to_num(worst, nan=torch.inf)
