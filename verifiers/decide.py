@@ -153,7 +153,9 @@ def input_splitting(work: Work) -> Decision | None:
             return Decision(Verdict.FALSIFIED, reason, witness=outcome.witness, case=place)
         if outcome.verdict is Verdict.VERIFIED:
             work.open.remove(place)
-            work.margins[place] = max(work.margins.get(place, 0.0), outcome.bound or 0.0)
+            work.margins.pop(place, None)
+            if outcome.bound:
+                work.margins[place] = outcome.bound
     return None
 
 

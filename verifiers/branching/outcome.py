@@ -25,7 +25,8 @@ class Outcome:
     Attributes:
         verdict: VERIFIED when every leaf of the tree is proved, FALSIFIED with a replayed witness, else UNKNOWN.
         reason: a sentence; for UNKNOWN what ran out.
-        bound: the smallest bound over all leaves, open ones included; above zero is a proof. None: nothing is known.
+        bound: how far the unsafe set is at least, for VERIFIED; 0 where parts were cut away that are only known to be
+            safe. None: nothing is known.
         domains: how many were bounded.
         open: how many are neither split nor proved.
         witness: ``[*shape]``, for FALSIFIED.
