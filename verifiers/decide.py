@@ -14,7 +14,7 @@ from torch import Tensor
 
 from robust.properties import Box, Property
 from robust.record.answer import Verdict
-from verifiers.branching.input_splitting import split_inputs
+from verifiers.branching.input_splitting import split_inputs, varying
 from verifiers.branching.outcome import Replay, Search
 from verifiers.certify import confirmed_bounds
 from verifiers.deadline import Deadline, OutOfTimeError
@@ -162,7 +162,8 @@ def input_splitting(work: Work) -> Decision | None:
 def _splittable(case: Property) -> bool:
     if not isinstance(case.inputs, Box):
         return False
-    return int((case.inputs.upper > case.inputs.lower).sum()) <= FEW_INPUTS
+    lower, upper = (end.double().reshape(1, -1) for end in (case.inputs.lower, case.inputs.upper))
+    return int(varying(lower, upper).sum()) <= FEW_INPUTS
 
 
 def long_search(work: Work) -> Decision | None:

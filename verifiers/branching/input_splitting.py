@@ -39,6 +39,8 @@ MARGIN = 1e-6
 SMEAR = 0.01
 """Share of coefficient times width, of the row's largest, in what a dimension is chosen by: decides where nothing
 is relaxed."""
+NEGLIGIBLE = 1e-9
+"""Share of the widest side up to which a side is not split."""
 FINEST = 2.0**-30
 """A box is not split where every side is at most this share of the whole input set's."""
 BATCH = 1024
@@ -132,8 +134,10 @@ class _Search:
         if region.norm != "linf":
             raise PropertyError("inputs are split for boxes only", wanted="boxes", got=region.norm)
         self.root_lower, self.root_upper = region.lower.flatten(1), region.upper.flatten(1)
-        self.varying = torch.nonzero((self.root_upper > self.root_lower).any(0))[:, 0]
-        self.fixed = torch.nonzero((self.root_upper <= self.root_lower).all(0))[:, 0]
+        self.varying = torch.nonzero(varying(self.root_lower, self.root_upper).any(0))[:, 0]
+        self.whole = (
+            torch.ones_like(self.root_lower[0], dtype=torch.bool).index_fill(0, self.varying, False).nonzero()[:, 0]
+        )
         self.kept = [index for index in self.network.relaxed_operands if index not in self.network.affine_prefix]
         self.domains = torch.zeros(len(cases), dtype=torch.int64, device=graph.device)
         self.smallest = torch.full((len(cases),), torch.inf, dtype=graph.dtype, device=graph.device)
@@ -199,7 +203,7 @@ class _Search:
             return left, left.lower, None
         slopes, constants = slopes[rows], constants[rows] - need[rows] - self.questions.offset[left.owner]
         found = self._witness(slopes, region.take(rows), left.owner)
-        constants = constants + (slopes[:, :, self.fixed] * lower[rows][:, None, self.fixed]).sum(2)
+        constants = constants + _least(slopes, lower[rows], upper[rows], self.whole)
         slopes = slopes[:, :, self.varying]
         left, empty = self._clipped(left, slopes, constants, margins[rows])
         score = self._scores(linear, passed, rows, left, slopes, margins[rows] <= 0)
@@ -341,6 +345,18 @@ class _Search:
             else:
                 result.append(Outcome(Verdict.VERIFIED, "every part is proved", bound, count, 0))
         return result
+
+
+def varying(lower: Tensor, upper: Tensor) -> Tensor:
+    """Which inputs of boxes ``[n, inputs]`` vary, more than by what is left of rounding: bool ``[n, inputs]``."""
+    width = upper - lower
+    return width > NEGLIGIBLE * width.amax(1, keepdim=True)
+
+
+def _least(slopes: Tensor, lower: Tensor, upper: Tensor, places: Tensor) -> Tensor:
+    """The smallest that some inputs contribute to rows ``[n, m, inputs]``: ``[n, m]``."""
+    low, high, slopes = lower[:, None, places], upper[:, None, places], slopes[:, :, places]
+    return torch.minimum(slopes * low, slopes * high).sum(2)
 
 
 def _rows_of(ends: tuple[Tensor, Tensor], rows: Tensor) -> tuple[Tensor, Tensor]:
