@@ -14,7 +14,7 @@ from torch import Tensor
 
 from robust.properties import Box, Property
 from robust.record.answer import Verdict
-from verifiers.branching.input_splitting import split_inputs, varying
+from verifiers.branching.input_splitting import is_small, split_inputs, varying
 from verifiers.branching.outcome import Replay, Search
 from verifiers.certify import confirmed_bounds
 from verifiers.deadline import Deadline, OutOfTimeError
@@ -117,8 +117,11 @@ def interval(work: Work) -> Decision | None:
 
 
 def crown(work: Work) -> Decision | None:
-    """Backward linear bounds of all open cases."""
-    return _bound(work, "crown")
+    """Backward linear bounds of all open cases, but for those that input splitting begins with cheaper bounds."""
+    if work.network is None:
+        return None
+    large = not is_small(work.network)
+    return _bound(work, "crown", [place for place in work.open if not (large and _splittable(work.cases[place]))])
 
 
 def alpha_crown(work: Work) -> Decision | None:
@@ -241,13 +244,14 @@ def _unknown(work: Work, worst: float | None) -> Decision:
     return Decision(Verdict.UNKNOWN, f"neither proof nor witness: {share}{short}", bound=worst)
 
 
-def _bound(work: Work, method: str) -> Decision | None:
+def _bound(work: Work, method: str, wanted: Sequence[int] | None = None) -> Decision | None:
     if work.network is None:
         return None
-    for start in range(0, len(work.open), MOST_OPEN):
+    wanted = work.open if wanted is None else wanted
+    for start in range(0, len(wanted), MOST_OPEN):
         if work.deadline.expired:
             break
-        places = work.open[start : start + MOST_OPEN]
+        places = wanted[start : start + MOST_OPEN]
         effort = Effort(expired=lambda: work.deadline.expired)
         try:
             margins = bound_margins(work.network, [work.cases[i] for i in places], method, effort)

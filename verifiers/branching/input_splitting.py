@@ -27,8 +27,8 @@ from verifiers.deadline import Deadline, OutOfTimeError
 from verifiers.functions import Functions
 from verifiers.interval import Bounds
 from verifiers.linear_bounds import LinearBounds
-from verifiers.memory import Effort, chunk_samples
-from verifiers.methods import METHODS
+from verifiers.memory import Effort, chunk_samples, out_of_memory
+from verifiers.methods import METHODS, Method
 from verifiers.network import Network
 from verifiers.propagation import propagate
 from verifiers.region import Region, region_of
@@ -41,6 +41,11 @@ SMEAR = 0.01
 is relaxed."""
 NEGLIGIBLE = 1e-9
 """Share of the widest side up to which a side is not split."""
+OVER_ZONOTOPES = Method(inner=False, forward=True)
+SMALL = 1000
+"""Operands of nonlinear nodes up to which CROWN is not put to the test."""
+PATIENCE = 2.0
+"""How many times as long as zonotopes CROWN may take to be preferred."""
 FINEST = 2.0**-30
 """A box is not split where every side is at most this share of the whole input set's."""
 BATCH = 1024
@@ -84,6 +89,11 @@ class Boxes:
         upper = torch.cat([self.upper.scatter(1, at, middle), self.upper])
         twice = {index: (torch.cat([low, low]), torch.cat([high, high])) for index, (low, high) in self.bounds.items()}
         return Boxes(lower, upper, torch.cat([self.owner, self.owner]), twice)
+
+
+def is_small(network: Network) -> bool:
+    """Whether CROWN takes no time to speak of."""
+    return sum(network.graph.nodes[index].elements for index in network.relaxed_operands) <= SMALL
 
 
 def split_inputs(
@@ -133,6 +143,7 @@ class _Search:
         region = region_of([case.inputs for case in cases]).to(graph.dtype, graph.device)
         if region.norm != "linf":
             raise PropertyError("inputs are split for boxes only", wanted="boxes", got=region.norm)
+        self.ends = region.lower, region.upper
         self.root_lower, self.root_upper = region.lower.flatten(1), region.upper.flatten(1)
         self.varying = torch.nonzero(varying(self.root_lower, self.root_upper).any(0))[:, 0]
         self.whole = (
@@ -141,7 +152,26 @@ class _Search:
         self.kept = [index for index in self.network.relaxed_operands if index not in self.network.affine_prefix]
         self.domains = torch.zeros(len(cases), dtype=torch.int64, device=graph.device)
         self.smallest = torch.full((len(cases),), torch.inf, dtype=graph.dtype, device=graph.device)
-        self.size = min(BATCH, chunk_samples(self.network, self.questions.matrix.shape[1], self.effort))
+        self.method = self._quickest()
+        rows = self.questions.matrix.shape[1]
+        self.size = min(BATCH, chunk_samples(self.network, rows, self.effort, forms=self.method.forward))
+
+    def _quickest(self) -> Method:
+        """CROWN, or a backward pass over zonotopes where CROWN is the slower one by far, as on pictures made from a few
+        numbers; tried on the first case."""
+        if is_small(self.network):
+            return METHODS["crown"]
+        region = Region(self.ends[0][:1], self.ends[1][:1])
+        try:
+            clock = time.monotonic()
+            propagate(self.network, region, OVER_ZONOTOPES, self.effort)
+            end = Deadline(PATIENCE * (time.monotonic() - clock))
+            propagate(
+                self.network, region, METHODS["crown"], dataclasses.replace(self.effort, expired=lambda: end.expired)
+            )
+        except OutOfTimeError:
+            return OVER_ZONOTOPES
+        return METHODS["crown"]
 
     def run(self) -> list[Outcome]:
         """Until nothing is left, a witness is found, or time is up."""
@@ -160,6 +190,15 @@ class _Search:
                 stack.append(boxes)
                 reason = "time ran out"
                 break
+            except RuntimeError as error:
+                if not out_of_memory(error):
+                    raise
+                stack.append(boxes)
+                reason = "not even one part fits into the memory"
+                if len(boxes) == 1:
+                    break
+                self.size = len(boxes) // 2
+                continue
             if found is None and len(left) and self._stuck(left):
                 stack.append(left)
                 reason = "a part as small as arithmetic allows stays within rounding of the threshold"
@@ -185,7 +224,7 @@ class _Search:
         lower, upper = self._whole(boxes)
         shape = self.network.graph.input_shape
         region = Region(lower.reshape(-1, *shape), upper.reshape(-1, *shape))
-        linear = propagate(self.network, region, METHODS["crown"], self.effort, known=self._known(boxes))
+        linear = propagate(self.network, region, self.method, self.effort, known=self._known(boxes))
         matrices = self.questions.matrix[boxes.owner]
         passed: dict[int, Tensor] = {}
         slopes, constants = linear.lines(Functions.of(self.network.graph.output, matrices), passed=passed)
