@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from robust.graph import Graph, Kind, Node
+from robust.graph.operators import COPYING
 from verifiers.adjoint import adjoint, offset
 from verifiers.functions import Coefficients, Functions
 from verifiers.windows import is_picture, is_plain_convolution, start_of
@@ -60,6 +61,17 @@ class Network:
         return frozenset(
             source for node in self.graph.nodes if node.kind not in (Kind.INPUT, Kind.AFFINE) for source in node.inputs
         )
+
+    def copies(self, index: int) -> tuple[Node, ...]:
+        """The nodes from an original with fewer elements to a node that repeats them; none where it is an original."""
+        chain: list[Node] = []
+        node, best = self.graph.nodes[index], 0
+        while node.op in COPYING and len(node.inputs) == 1:
+            chain.insert(0, node)
+            node = self.graph.nodes[node.inputs[0]]
+            if node.elements < self.graph.nodes[chain[-1].index].elements and node.kind is not Kind.INPUT:
+                best = len(chain)
+        return tuple(chain[len(chain) - best :])
 
     @cached_property
     def readers(self) -> dict[int, tuple[Node, ...]]:

@@ -8,7 +8,7 @@ intersected with the interval bounds, and the intersection goes on forward.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from robust.graph import Kind, Node
 from robust.graph.operators import REARRANGING
+from verifiers.adjoint import adjoint
 from verifiers.interval import Bounds, interval_step
 from verifiers.linear_bounds import LinearBounds
 from verifiers.memory import Effort, chunk_rows, form_symbols
@@ -52,6 +53,7 @@ def propagate(
         known: node -> bounds that hold already, of larger sets, say: what is found is cut to them.
     """
     known = known or {}
+    done: dict[int, Tensor] = {}
     forward = ForwardPass(network, region, form_symbols(network, effort)) if method.forward else None
     bounds: dict[int, Bounds] = {0: Bounds(region.lower, region.upper)}
     result = LinearBounds(network, region, bounds, rules)
@@ -74,10 +76,47 @@ def propagate(
             found = _followed(forward, result, node, found, exact == _LOOSE)
         bounds[node.index], exactness[node.index] = found, exact
         if method.inner and exact == _LOOSE and node.index in network.relaxed_operands:
-            bounds[node.index] = _Tightening(result, node, method, effort).of(found)
+            chain = network.copies(node.index)
+            if chain:
+                _tighten_original(result, bounds, chain, method, effort, done)
+            else:
+                bounds[node.index] = _Tightening(result, node, method, effort).of(found)
     if forward is not None:
         result.output = forward.of(network.graph.output)
     return result
+
+
+def _tighten_original(
+    linear: LinearBounds,
+    bounds: dict[int, Bounds],
+    chain: Sequence[Node],
+    method: Method,
+    effort: Effort,
+    done: dict[int, Tensor],
+) -> None:
+    """Where a node only repeats elements of an earlier one, that one is bounded, and its copies follow.
+
+    Args:
+        linear: the pass.
+        bounds: its bounds, changed.
+        chain: from the first copy to the node that is read.
+        method, effort: see ``propagate``.
+        done: original -> bool ``[n, elements]``: what was bounded before; changed.
+    """
+    batch, graph = len(linear.region), linear.network.graph
+    original = graph.nodes[chain[0].inputs[0]]
+    matters = _open(linear, chain[-1], *bounds[chain[-1].index].flat(batch)).to(graph.dtype)[:, None]
+    for node in reversed(chain):
+        (matters,) = adjoint(graph, node, matters)
+    wanted = matters[:, 0] > 0
+    fresh = wanted & ~done[original.index] if original.index in done else wanted
+    done[original.index] = wanted | done[original.index] if original.index in done else wanted
+    tighter = _Tightening(linear, original, method, effort, matters=fresh).of(bounds[original.index])
+    bounds[original.index] = tighter
+    for node in chain:
+        found = interval_step(node, [bounds[i] for i in node.inputs], batch, linear.rules)
+        before = bounds[node.index]
+        bounds[node.index] = Bounds(torch.maximum(found.lower, before.lower), torch.minimum(found.upper, before.upper))
 
 
 def _followed(forward: ForwardPass, linear: LinearBounds, node: Node, found: Bounds, loose: bool) -> Bounds:
@@ -135,6 +174,7 @@ class _Tightening:
     node: Node
     method: Method
     effort: Effort
+    matters: Tensor | None = None
     lower: Tensor = field(default_factory=lambda: torch.empty(0))
     upper: Tensor = field(default_factory=lambda: torch.empty(0))
 
@@ -158,9 +198,15 @@ class _Tightening:
         low, negative = ends[:, : self.node.elements], ends[:, self.node.elements :]
         self.lower, self.upper = torch.maximum(self.lower, low), torch.minimum(self.upper, -negative)
 
+    def _open(self) -> Tensor:
+        """Neurons to be bounded: those asked for, or those that matter to a reader."""
+        if self.matters is not None:
+            return self.matters & (self.upper > self.lower)
+        return _open(self.linear, self.node, self.lower, self.upper)
+
     def _scattered(self) -> bool:
         """Open neurons one by one, each with a copy of its set; False, and nothing done, where most are open."""
-        owners, places = _open(self.linear, self.node, self.lower, self.upper).nonzero(as_tuple=True)
+        owners, places = self._open().nonzero(as_tuple=True)
         if 2 * len(owners) > self.lower.numel():
             return False
         self.lower, self.upper = self.lower.clone(), self.upper.clone()
@@ -172,7 +218,7 @@ class _Tightening:
 
     def _selected(self, *, optimise: bool) -> None:
         """Open neurons alone, the widest first; samples with about as many go together."""
-        open_ = _open(self.linear, self.node, self.lower, self.upper)
+        open_ = self._open()
         score = torch.where(open_, self.upper - self.lower, -1.0)
         counts = open_.sum(1).clamp_max(self.effort.rows)
         order = counts.argsort(descending=True, stable=True)

@@ -122,6 +122,9 @@ REARRANGING = frozenset(
 )
 """Operators that move elements, each to at most one place: the image of a box is a box."""
 
+COPYING = REARRANGING | {"expand", "repeat", "index_select", "upsample_nearest2d"}
+"""Operators whose elements are elements of their operand, or constants."""
+
 
 def kind_of(op: str, varying: frozenset[str]) -> Kind | None:
     """The kind of operator ``op`` when exactly the arguments named ``varying`` depend on the input; None if unknown."""
