@@ -16,10 +16,12 @@ from robust.errors import LabelError, PropertyError
 from robust.graph import Graph
 from robust.properties import Box
 from verifiers.bounding import bounds_and_noise, lower_bounds
-from verifiers.memory import Effort, chunk_samples
-from verifiers.methods import METHODS, method_of
+from verifiers.memory import Effort, chunk_samples, in_chunks
+from verifiers.methods import METHODS, Method, method_of
 from verifiers.network import Network
+from verifiers.propagation import propagate
 from verifiers.region import Region, ball_region
+from verifiers.rounding import execution_noise
 
 ARITHMETIC = "float64, with a margin for first-order rounding of the bound and of a float32 run; not formally bounded"
 MARGIN = 1e-6
@@ -111,11 +113,12 @@ def confirmed_bounds(
     region: Region,
     matrices: Tensor,
     offsets: Tensor | None,
-    method: str,
+    method: str | Method,
     effort: Effort,
     *,
     every: bool = True,
     slack: float = 0.0,
+    typical: bool = False,
 ) -> Tensor:
     """Lower bounds of ``matrix @ outputs - offset``, in float64, less what rounding may be worth.
 
@@ -128,6 +131,8 @@ def confirmed_bounds(
         effort: limits on work and memory.
         every: confirm only sets for which all ``m`` exceed ``slack`` in float32; else those with any.
         slack: what is wanted; optimisation stops when it has that.
+        typical: allow for what rounding typically does to a float32 run at the middle of a set, instead of for the
+            worst that it may do anywhere in it.
 
     Returns:
         float64 ``[n, m]``. Positive means proved, of sets that were confirmed. Of the others, the float32 bound,
@@ -143,13 +148,31 @@ def confirmed_bounds(
     rows = torch.nonzero(promising)[:, 0]
     if len(rows):
         double = network.to(torch.float64)
-        pairs = bounds_and_noise(double, region.take(rows), matrices[rows], method, effort, target=enough[rows])
+        part, asked = region.take(rows), matrices[rows]
+        pairs = bounds_and_noise(double, part, asked, method, effort, noise=not typical, target=enough[rows])
+        if typical:
+            pairs[:, :, 1] = noise_at_middle(double, part, asked)
         confirmed = pairs[:, :, 0] - shift[rows]
         noise = MARGIN * magnitude[rows]
         if not method_of(method).steps:  # an optimiser's ways in two arithmetics part for other reasons than rounding
             noise = torch.maximum(noise, 2 * (confirmed - found[rows]).abs())
         result[rows] = confirmed - noise - pairs[:, :, 1]
     return torch.nan_to_num(result, nan=-torch.inf, posinf=-torch.inf)
+
+
+def noise_at_middle(network: Network, region: Region, matrices: Tensor) -> Tensor:
+    """What rounding typically does to a float32 run at the middle of each set: ``[n, m]``."""
+    middle = ((region.lower + region.upper) / 2).to(network.graph.device, network.graph.dtype)
+    matrices = matrices.to(middle)
+
+    def noise(rows: Tensor) -> Tensor:
+        point = Region(middle[rows], middle[rows])
+        linear = propagate(network, point, METHODS["interval"], Effort())
+        return execution_noise(linear, network.graph.output, matrices[rows], typical=True)
+
+    with torch.no_grad():
+        size = chunk_samples(network, matrices.shape[1], Effort())
+        return in_chunks(noise, len(region), size, matrices.new_zeros(0, matrices.shape[1]))
 
 
 def _magnitude(network: Network, region: Region, matrices: Tensor) -> Tensor:

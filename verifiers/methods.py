@@ -13,13 +13,15 @@ class Method:
     Attributes:
         backward: relax nonlinear nodes in one pass from the question to the input, instead of taking intervals.
         inner: bounds of the nodes that nonlinear nodes read come from backward passes as well.
-        steps: of optimisation of the lines, for the question and for inner bounds; 0: the lines of smallest area.
+        steps: of optimisation of the lines for the question; 0: the lines of smallest area.
+        inner_steps: the same for inner bounds.
         forward: values of nodes are followed forward as zonotopes, for the nodes' bounds and for the question.
     """
 
     backward: bool = True
     inner: bool = True
     steps: int = 0
+    inner_steps: int = 0
     forward: bool = False
 
 
@@ -28,7 +30,7 @@ METHODS: Mapping[str, Method] = {
     "crown-ibp": Method(inner=False),
     "zonotope": Method(backward=False, inner=False, forward=True),
     "crown": Method(),
-    "alpha-crown": Method(steps=20),
+    "alpha-crown": Method(steps=20, inner_steps=20),
 }
 """Name -> method, loosest first as a rule (only that ``interval`` is the loosest is certain)."""
 

@@ -187,7 +187,7 @@ class _Tightening:
                 self._all()
         else:
             self._selected(optimise=False)
-        if self.method.steps:
+        if self.method.inner_steps:
             self._selected(optimise=True)
         return Bounds(self.lower.reshape(found.lower.shape), self.upper.reshape(found.upper.shape))
 
@@ -238,7 +238,7 @@ class _Tightening:
         functions = self.linear.network.signed_elements(self.node.index, places)
         if optimise:
             search = SlopeSearch(self.linear, samples, effort=self.effort)
-            ends = search.maximise(functions, self.method.steps)
+            ends = search.maximise(functions, self.method.inner_steps)
         else:
             ends = self.linear.minimum(functions, samples=samples)
         ends = torch.nan_to_num(ends, nan=-torch.inf, posinf=torch.inf, neginf=-torch.inf)
