@@ -23,6 +23,7 @@ class Layout:
 
     Attributes:
         root: float64 bounds of all nodes over the whole input set (one set).
+        node: what is asked about; only what lies below has columns.
         places: operand node -> int64 ``[k]``, its flat places that have a column; nodes in topological order.
         columns: operand node -> which columns are its.
         slopes: nonlinear node -> (places ``[k]`` of its elements that have a slope of their own, their columns among
@@ -30,29 +31,31 @@ class Layout:
     """
 
     root: LinearBounds
+    node: int
     places: Mapping[int, Tensor]
     columns: Mapping[int, slice]
     slopes: Mapping[int, tuple[Tensor, slice]]
 
     @classmethod
-    def of(cls, root: LinearBounds) -> Layout:
-        """Columns for what is open at the root."""
+    def of(cls, root: LinearBounds, node: int | None = None) -> Layout:
+        """Columns for what is open at the root, below ``node`` (the output by default)."""
         network = root.network
+        last = network.graph.output if node is None else node
         places, columns, slopes, start = {}, {}, {}, 0
-        for index in sorted(network.relaxed_operands):
+        for index in sorted(index for index in network.relaxed_operands if index < last):
             found = torch.nonzero(open_neurons(root, index)[0])[:, 0]
             if len(found):
                 places[index], columns[index] = found, slice(start, start + len(found))
                 start += len(found)
         start = 0
-        for node in network.graph.nodes:
-            if node.kind in (Kind.INPUT, Kind.AFFINE, Kind.MAXIMUM):
+        for item in network.graph.nodes[: last + 1]:
+            if item.kind in (Kind.INPUT, Kind.AFFINE, Kind.MAXIMUM):
                 continue
-            whole = torch.arange(node.elements, device=network.graph.device)
-            own = places.get(node.inputs[0], whole[:0]) if node.kind is Kind.ELEMENTWISE else whole
-            slopes[node.index] = (own, slice(start, start + len(own)))
+            whole = torch.arange(item.elements, device=network.graph.device)
+            own = places.get(item.inputs[0], whole[:0]) if item.kind is Kind.ELEMENTWISE else whole
+            slopes[item.index] = (own, slice(start, start + len(own)))
             start += len(own)
-        return cls(root, places, columns, slopes)
+        return cls(root, last, places, columns, slopes)
 
     @property
     def network(self) -> Network:
@@ -87,6 +90,8 @@ class Layout:
         """Bounds of the nodes that nonlinear nodes read, for domains ``[n, width]``, rounded outward to ``dtype``."""
         count, result = len(lower), {}
         for index in self.network.relaxed_operands:
+            if index >= self.node:
+                continue
             node = self.network.graph.nodes[index]
             ends = []
             for end, values, down in zip(self.root.bounds[index].flat(1), (lower, upper), (True, False), strict=True):

@@ -16,10 +16,15 @@ from verifiers.branching.branching import halves, rank
 from verifiers.branching.domains import Domains, Pool
 from verifiers.branching.outcome import Outcome
 from verifiers.branching.problem import Problem
+from verifiers.branching.refine import refined
+from verifiers.branching.root import root_bounds
 from verifiers.deadline import Deadline, OutOfTimeError
+from verifiers.margins import require_fit
 from verifiers.memory import Effort, out_of_memory
 from verifiers.network import Network
+from verifiers.region import region_of
 
+REFINE = 0.3
 ROOT_STEPS = 20
 FIRST_STEPS = 40
 STEPS = 12
@@ -40,9 +45,20 @@ def split_neurons(
     run = None
     try:
         with torch.no_grad():
-            problem = Problem.of(network, case, limits, ROOT_STEPS)
-            run = _Run(problem, limits, replay)
+            require_fit(network.graph, case)
+            region = region_of([case.inputs]).to(torch.float64, network.graph.device)
+            t=time.time()
+            root = root_bounds(network.to(torch.float64), region, limits, ROOT_STEPS)
+            t1=time.time()
+            run = _Run(Problem.of(root, case), limits, replay)
             run.begin()
+            if _Run.verbose: print("root %.1f s" % (t1-t), "width", run.problem.layout.width, "worst", run.lowest, "open", len(run.pool))
+            if len(run.pool) and REFINE:
+                t=time.time()
+                root = refined(root, limits, REFINE * deadline.left, ROOT_STEPS)
+                run = _Run(Problem.of(root, case), limits, replay)
+                run.begin()
+                if _Run.verbose: print("refined %.1f s" % (time.time()-t), "width", run.problem.layout.width, "worst", run.lowest, "open", len(run.pool))
             while len(run.pool) and run.witness is None:
                 run.round()
     except OutOfTimeError:

@@ -10,14 +10,11 @@ from torch import Tensor
 from robust.properties import Property
 from verifiers.branching.domains import Domains
 from verifiers.branching.layout import Layout
-from verifiers.branching.root import root_bounds
 from verifiers.branching.split_search import SplitSearch
 from verifiers.certify import COMFORT, MARGIN
 from verifiers.linear_bounds import LinearBounds
-from verifiers.margins import require_fit
+from verifiers.linear_bounds import LinearBounds
 from verifiers.memory import Effort, chunk_rows
-from verifiers.network import Network
-from verifiers.region import region_of
 from verifiers.rounding import execution_noise
 
 DECAY = 0.93
@@ -46,19 +43,11 @@ class Problem:
     goal: Tensor
 
     @classmethod
-    def of(cls, network: Network, case: Property, effort: Effort, steps: int) -> Problem:
-        """Bound the root.
-
-        Raises:
-            PropertyError: the case does not fit the network, or its input set is of an unknown kind.
-            OutOfTimeError: time was up.
-        """
-        require_fit(network.graph, case)
-        double = network.to(torch.float64)
-        region = region_of([case.inputs]).to(torch.float64, network.graph.device)
-        root = root_bounds(double, region, effort, steps)
+    def of(cls, root: LinearBounds, case: Property) -> Problem:
+        """From float64 bounds of all nodes over the case's input set."""
+        double, region = root.network, root.region
         longest = max(1, *(len(clause.offset) for clause in case.unsafe.clauses))
-        shape = (len(case.unsafe.clauses), longest, network.graph.outputs)
+        shape = (len(case.unsafe.clauses), longest, double.graph.outputs)
         questions = region.lower.new_zeros(shape)
         present = torch.zeros(shape[:2], dtype=torch.bool, device=questions.device)
         offsets = torch.zeros_like(questions[:, :, 0])
@@ -72,6 +61,16 @@ class Problem:
         rows = questions.flatten(0, 1)[None]
         noise = MARGIN * magnitude + execution_noise(root, double.graph.output, rows).reshape(magnitude.shape)
         return cls(Layout.of(root), questions, offsets, present, noise, 2 * noise + COMFORT * magnitude)
+
+    @classmethod
+    def inner(cls, root: LinearBounds, index: int, places: Tensor) -> Problem:
+        """Elements ``places [k]`` of a node, and after them their negatives, as ``2 k`` clauses of one constraint."""
+        layout = Layout.of(root, index)
+        unit = torch.zeros(len(places), 1, root.network.graph.nodes[index].elements, dtype=torch.float64)
+        unit = unit.to(places.device).scatter_(2, places[:, None, None], 1.0)
+        questions = torch.cat([unit, -unit])
+        zero = torch.zeros_like(questions[:, :, 0])
+        return cls(layout, questions, zero, torch.ones_like(zero, dtype=torch.bool), zero, zero)
 
     def rows(self, effort: Effort) -> int:
         """How many domains fit into the budget at once."""

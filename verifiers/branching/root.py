@@ -37,11 +37,12 @@ def root_bounds(network: Network, region: Region, effort: Effort, steps: int) ->
         current = LinearBounds(network, region, bounds, linear.rules)
         places = torch.nonzero(open_neurons(current, index)[0])[:, 0]
         if steps and len(places):
-            bounds[index] = _optimised(current, index, places, effort, steps)
+            bounds[index] = optimised(current, index, places, effort, steps)
     return LinearBounds(network, region, bounds, linear.rules)
 
 
-def _optimised(linear: LinearBounds, index: int, places: Tensor, effort: Effort, steps: int) -> Bounds:
+def optimised(linear: LinearBounds, index: int, places: Tensor, effort: Effort, steps: int) -> Bounds:
+    """Bounds of a node with ``places [k]`` tightened by optimised lines, all lines computed again in float64."""
     network, found = linear.network, linear.bounds[index]
     single = network.to(torch.float32)
     narrow = {

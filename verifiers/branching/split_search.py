@@ -72,6 +72,7 @@ class SplitSearch(SlopeSearch):
     ``[n, m, outputs]``, ``offsets [n, m]``; ``weights [n, m]`` mix them.
     """
 
+    node: int = field(kw_only=True)
     whole: Region = field(kw_only=True)
     questions: Tensor = field(kw_only=True)
     offsets: Tensor = field(kw_only=True)
@@ -83,6 +84,7 @@ class SplitSearch(SlopeSearch):
     watch: frozenset[int] = frozenset()
     reach: Mapping[int, Tensor] = field(default_factory=dict)
     mass: Tensor | None = None
+    _mixed: tuple[Tensor, Functions] | None = None
 
     @classmethod
     def over(cls, layout: Layout, domains: Domains, questions: Tensor, offsets: Tensor, single: bool, effort: Effort) -> SplitSearch:
@@ -116,6 +118,7 @@ class SplitSearch(SlopeSearch):
         return cls(
             linear,
             effort=effort,
+            node=layout.node,
             whole=whole,
             questions=questions.to(dtype),
             offsets=offsets.to(dtype),
@@ -150,9 +153,14 @@ class SplitSearch(SlopeSearch):
     @property
     def functions(self) -> Functions:
         """The mixture of each domain's constraints."""
+        if self._mixed is None or self._mixed[0] is not self.weights:
+            self._mixed = (self.weights, self._mixture())
+        return self._mixed[1]
+
+    def _mixture(self) -> Functions:
         mixed = torch.bmm(self.weights[:, None], self.questions)
         constant = -(self.weights * self.offsets).sum(1, keepdim=True)
-        return Functions({self.linear.network.graph.output: Coefficients(mixed)}, constant)
+        return Functions({self.node: Coefficients(mixed)}, constant)
 
     @property
     def choices(self) -> Mapping[int, Choice | MaximumRelaxation]:
@@ -180,7 +188,7 @@ class SplitSearch(SlopeSearch):
             multiplier.climb(values, rate)
         if node.index in self.watch:
             self.values[node.index] = values[:, 0]
-        if node.index == self.linear.network.graph.output:
+        if node.index == self.node:
             self.outputs = values[:, 0]
 
     def _start(self, node: Node, coefficients: Tensor) -> Choice | MaximumRelaxation:
