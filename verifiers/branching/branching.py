@@ -17,6 +17,7 @@ from torch import Tensor
 from robust.graph import Kind, Node
 from verifiers.branching.domains import Domains
 from verifiers.branching.layout import Layout, kink, open_neurons
+from verifiers.branching.neuron_tree import NeuronTree
 from verifiers.branching.problem import Problem
 from verifiers.branching.split_search import SplitSearch
 from verifiers.memory import Effort
@@ -169,10 +170,16 @@ def _maximum_gaps(search: SplitSearch, node: Node, relaxed: MaximumRelaxation) -
     return width, width
 
 
-def halves(problem: Problem, domains: Domains, columns: Tensor) -> Domains:
-    """All parts of each domain after splitting its ``columns [n, levels]``, with the parents' bounds."""
+def halves(problem: Problem, domains: Domains, columns: Tensor, tree: NeuronTree | None) -> Domains:
+    """All parts of each domain after splitting its ``columns [n, levels]``, with the parents' bounds; put into the tree
+    where one is kept."""
+    layout, count = problem.layout, len(columns)
     for level in range(columns.shape[1]):
-        copies = len(domains) // len(columns)
-        column = columns[:, level].repeat(copies)
-        domains = domains.split(column, thresholds(problem.layout, domains, column))
-    return replace(domains)
+        column = columns[:, level].repeat(len(domains) // count)
+        at = thresholds(layout, domains, column)
+        parts = domains.split(column, at)
+        if tree is not None:
+            nodes, places = (origin[column] for origin in layout.origins)
+            parts = replace(parts, leaf=tree.grow(domains.leaf, nodes, places, at).to(column))
+        domains = parts
+    return domains

@@ -103,12 +103,12 @@ class Layout:
             result[index] = Bounds(ends[0], ends[1])
         return result
 
-    def origin(self, column: int) -> tuple[int, int]:
-        """Node and flat place of a column."""
-        for index, columns in self.columns.items():
-            if columns.start <= column < columns.stop:
-                return index, int(self.places[index][column - columns.start])
-        raise IndexError(column)
+    @cached_property
+    def origins(self) -> tuple[Tensor, Tensor]:
+        """Node and flat place of every column, int64 ``[width]`` each."""
+        nodes = [torch.full_like(places, index) for index, places in self.places.items()]
+        empty = torch.zeros(0, dtype=torch.int64, device=self.network.graph.device)
+        return torch.cat([empty, *nodes]), torch.cat([empty, *self.places.values()])
 
 
 def open_neurons(linear: LinearBounds, index: int) -> Tensor:

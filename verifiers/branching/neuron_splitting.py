@@ -1,19 +1,24 @@
-"""Complete verification by splitting neurons: branch and bound over the signs (or intervals) of single neurons."""
+"""Complete verification by splitting neurons, for networks whose inputs are too many to be split.
+
+Branch and bound: a domain is where some neurons are on a given side of a threshold; it is closed when every clause of the
+unsafe set has a mixture of constraints whose lower bound there is positive. Bounds come from ``split_search``, choices from
+``branching``, the bounds of inner neurons from ``root`` and ``refine``. The search works in float32; what it closes is
+confirmed in float64 with the same slopes and multipliers, less the margins of ``verifiers.certify``; what does not
+confirm is split on. A domain in which all neurons are decided goes to a linear programme, and is bounded by its dual.
+"""
 
 from __future__ import annotations
 
-import math
-import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from robust.properties import Property
 from robust.record.answer import Verdict
-from verifiers.branching.branching import halves, rank
-from verifiers.branching.domains import Domains, Pool
+from verifiers.branching.neuron_search import NeuronSearch
+from verifiers.branching.neuron_tree import NeuronTree
 from verifiers.branching.outcome import Outcome
 from verifiers.branching.problem import Problem
 from verifiers.branching.refine import refined
@@ -24,12 +29,12 @@ from verifiers.memory import Effort, out_of_memory
 from verifiers.network import Network
 from verifiers.region import region_of
 
-REFINE = 0.3
 ROOT_STEPS = 20
-FIRST_STEPS = 40
-STEPS = 12
-RATE, LATER_RATE = 0.25, 0.15
-TRIES = 6
+"""Steps of optimisation for each inner neuron."""
+FIRST_SHARE, FIRST_SECONDS = 0.1, 10.0
+"""The search before inner neurons are refined: at most this share of the time, and so many seconds."""
+REFINE_SHARE, REFINE_SECONDS = 0.5, 120.0
+"""The same of refining them."""
 
 
 def split_neurons(
@@ -41,113 +46,107 @@ def split_neurons(
     effort: Effort | None = None,
     keep_proof: bool = False,
 ) -> Outcome:
-    limits = replace(effort or Effort(), expired=lambda: deadline.expired)
-    run = None
+    """Decide a case by splitting neurons.
+
+    Args:
+        network: prepared graph, in any arithmetic.
+        case: over an input set that ``region_of`` takes.
+        deadline: when to stop; kept within a pass of the bounds.
+        replay: from candidates ``[k, *shape]`` to the first that the real model confirms as a witness, or None; without
+            it nothing is FALSIFIED.
+        effort: limits on memory and time.
+        keep_proof: hand back the tree of a proof.
+
+    Returns:
+        VERIFIED when all leaves are confirmed, FALSIFIED with a replayed witness, else UNKNOWN.
+
+    Raises:
+        PropertyError: the case does not fit the network, or its input set is of a kind that bounds do not know.
+        UnsupportedOperatorError: an operator without a rule.
+    """
+    require_fit(network.graph, case)
+    asked = effort or Effort()
+    limits = replace(asked, expired=lambda: deadline.expired or (asked.expired is not None and asked.expired()))
+    run = _Run(network, case, deadline, replay, limits, NeuronTree() if keep_proof else None)
     try:
         with torch.no_grad():
-            require_fit(network.graph, case)
-            region = region_of([case.inputs]).to(torch.float64, network.graph.device)
-            t=time.time()
-            root = root_bounds(network.to(torch.float64), region, limits, ROOT_STEPS)
-            t1=time.time()
-            run = _Run(Problem.of(root, case), limits, replay)
-            run.begin()
-            if _Run.verbose: print("root %.1f s" % (t1-t), "width", run.problem.layout.width, "worst", run.lowest, "open", len(run.pool))
-            if len(run.pool) and REFINE:
-                t=time.time()
-                root = refined(root, limits, REFINE * deadline.left, ROOT_STEPS)
-                run = _Run(Problem.of(root, case), limits, replay)
-                run.begin()
-                if _Run.verbose: print("refined %.1f s" % (time.time()-t), "width", run.problem.layout.width, "worst", run.lowest, "open", len(run.pool))
-            while len(run.pool) and run.witness is None:
-                run.round()
+            run.all()
     except OutOfTimeError:
-        pass
-    if run is None:
-        return Outcome(Verdict.UNKNOWN, "time ran out at the root")
-    if run.witness is not None:
-        return Outcome(Verdict.FALSIFIED, "found", domains=run.count, witness=run.witness)
-    if deadline.expired or run.stuck:
-        return Outcome(Verdict.UNKNOWN, "open", run.lowest, run.count, len(run.pool) + run.stuck)
-    return Outcome(Verdict.VERIFIED, "proved", run.lowest, run.count, 0)
+        return run.unknown("time ran out")
+    except RuntimeError as error:
+        if not out_of_memory(error):
+            raise
+        return run.unknown("memory did not suffice")
+    return run.outcome()
 
 
-@dataclass(eq=False)
 class _Run:
-    problem: Problem
-    effort: Effort
-    replay: object
-    count: int = 0
-    stuck: int = 0
-    closed: float = math.inf
-    witness: Tensor | None = None
-    log: list = field(default_factory=list)
-    rows: int = 64
-    verbose = False
+    """The stages: bounds at the root, a short search, bounds of inner neurons refined, the long search."""
 
-    def begin(self):
-        start = self.problem.start()
-        self.pool = Pool(start)
-        start = self.bounded(start, FIRST_STEPS, RATE)
-        self.clock = {}
-        ok = self.problem.confirmed(start, self.effort) > 0
-        done = set(start.clause[ok].tolist())
-        keep = []
-        for clause in set(start.clause.tolist()) - done:
-            rows = torch.nonzero(start.clause == clause)[:, 0]
-            best = rows[start.bound[rows].argmax()]
-            one = start.take(best[None])
-            if len(rows) > 1:
-                one.weights.mul_(0.7).add_(self.problem.present[clause].double() * 0.3 / len(rows))
-                one = replace(one, bound=one.bound.clone().fill_(-math.inf))
-                one = self.bounded(one, FIRST_STEPS, RATE)
-            keep.append(one)
-        if keep:
-            self.pool.put(Domains.cat(keep))
+    def __init__(
+        self,
+        network: Network,
+        case: Property,
+        deadline: Deadline,
+        replay: Callable[[Tensor], Tensor | None] | None,
+        effort: Effort,
+        tree: NeuronTree | None,
+    ) -> None:
+        self._network, self._case, self._deadline = network, case, deadline
+        self._replay, self._effort, self._tree = replay, effort, tree
+        self._search: NeuronSearch | None = None
+        self._earlier = 0
+
+    def all(self) -> None:
+        """Run all stages, or as many as it takes.
+
+        Raises:
+            OutOfTimeError: there was no time for more.
+        """
+        region = region_of([self._case.inputs]).to(torch.float64, self._network.graph.device)
+        root = root_bounds(self._network.to(torch.float64), region, self._effort, ROOT_STEPS)
+        search = self._begin(Problem.of(root, self._case))
+        search.run(self._deadline.within(min(FIRST_SECONDS, FIRST_SHARE * self._deadline.left)))
+        if search.decided:
+            return
+        seconds = min(REFINE_SECONDS, REFINE_SHARE * self._deadline.left)
+        tree = None if self._tree is None else NeuronTree()
+        better = refined(root, self._effort, seconds, ROOT_STEPS, tree)
+        if better is not root:
+            self._tree = tree
+            search = self._begin(Problem.of(better, self._case))
+        search.run(self._deadline)
+        self._effort.check()
+
+    def _begin(self, problem: Problem) -> NeuronSearch:
+        self._earlier = 0 if self._search is None else self._search.count
+        self._search = NeuronSearch(problem, self._case.unsafe, self._replay, self._effort, self._tree)
+        self._search.begin()
+        return self._search
+
+    def unknown(self, reason: str) -> Outcome:
+        """What is known when the search stops short."""
+        if self._search is None:
+            return Outcome(Verdict.UNKNOWN, f"{reason} before anything was bounded")
+        search = self._search
+        said = f"{reason}: {search.open} of {self._domains} domains are open"
+        return Outcome(Verdict.UNKNOWN, said, search.bound, self._domains, search.open)
 
     @property
-    def lowest(self):
-        return min(self.closed, self.pool.worst)
+    def _domains(self) -> int:
+        return self._earlier + (0 if self._search is None else self._search.count)
 
-    def bounded(self, domains, steps, rate):
-        parts = []
-        for rows in torch.split(torch.arange(len(domains)), self.problem.rows(self.effort)):
-            parts.append(self.problem.improve(domains.take(rows), steps, rate, self.effort))
-        self.count += len(domains)
-        return Domains.cat(parts)
-
-    def round(self):
-        t0 = time.time()
-        rows = min(self.problem.rows(self.effort), 512)
-        popped = self.pool.pop(max(1, rows // 2))
-        try:
-            ranking = rank(self.problem, popped, TRIES, rows, self.effort)
-            t1 = time.time()
-            if not bool(ranking.usable[:, 0].all()):
-                self.stuck += int((~ranking.usable[:, 0]).sum())
-                keep = ranking.usable[:, 0]
-                popped = popped.take(keep)
-                ranking = replace(ranking, columns=ranking.columns[keep], usable=ranking.usable[keep])
-                if not len(popped):
-                    return
-            levels = 1
-            while levels < ranking.columns.shape[1] and len(popped) * 2 ** (levels + 1) <= 32 and bool(ranking.usable[:, levels].all()):
-                levels += 1
-            parts = halves(self.problem, popped, ranking.columns[:, :levels])
-            found = self.bounded(parts, STEPS, LATER_RATE)
-            t2 = time.time()
-            promising = found.bound > self.problem.wanted(found)
-            open_ = ~promising
-            if bool(promising.any()):
-                good = torch.nonzero(promising)[:, 0]
-                confirmed = self.problem.confirmed(found.take(good), self.effort)
-                failed = confirmed <= 0
-                open_[good[failed]] = True
-                if bool(failed.any()): print("FAILED", int(failed.sum()), found.bound[good[failed]][:3], confirmed[failed][:3])
-                self.closed = min([self.closed, *confirmed[~failed].tolist()])
-            self.pool.put(found.take(open_))
-        except OutOfTimeError:
-            self.pool.put(popped)
-            raise
-        if self.verbose:
-            print(f"   {len(popped)} -> {len(found)} levels {levels}, open {int(open_.sum())}, pool {len(self.pool)}, worst {self.pool.worst:.4f} count {self.count} rank {t1-t0:.2f} bound {t2-t1:.2f} confirm {time.time()-t2:.2f}", flush=True)
+    def outcome(self) -> Outcome:
+        """The answer of a search that came to its end."""
+        search = self._search
+        if search is None:
+            return self.unknown("nothing was asked")
+        if search.witness is not None:
+            reason = "the minimal point of a domain reaches the unsafe set; replayed on the real model"
+            return Outcome(
+                Verdict.FALSIFIED, reason, search.bound, self._domains, search.open, witness=search.witness
+            )
+        if search.open:
+            return self.unknown(search.reason or "the search stopped")
+        reason = f"all {self._domains} domains of split neurons are proved"
+        return Outcome(Verdict.VERIFIED, reason, search.bound, self._domains, proof=self._tree)

@@ -9,6 +9,7 @@ through the backward pass together.
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -16,6 +17,7 @@ from torch import Tensor
 from verifiers.branching.branching import halves, rank
 from verifiers.branching.domains import Domains
 from verifiers.branching.layout import open_neurons
+from verifiers.branching.neuron_tree import NeuronTree
 from verifiers.branching.problem import Problem
 from verifiers.branching.root import optimised
 from verifiers.interval import Bounds
@@ -31,11 +33,15 @@ LEAVES = 2
 """How many leaves of each tree, the worst, a round splits."""
 PATIENCE, GAIN = 3, 0.005
 """So many rounds may pass in which all widths together shrink by less than this share of them."""
+WORTH = 0.1
+"""Nodes after one whose widths have shrunk by less than this share are left alone."""
 TOGETHER = 512
 """Domains that go through a pass together, at most."""
 
 
-def refined(root: LinearBounds, effort: Effort, seconds: float, steps: int) -> LinearBounds:
+def refined(
+    root: LinearBounds, effort: Effort, seconds: float, steps: int, tree: NeuronTree | None = None
+) -> LinearBounds:
     """Bounds of all neurons that leave a gap, tightened node after node.
 
     Args:
@@ -43,6 +49,7 @@ def refined(root: LinearBounds, effort: Effort, seconds: float, steps: int) -> L
         effort: limits.
         seconds: about how long this may take.
         steps: of optimisation, where earlier bounds have changed.
+        tree: takes the trees of all neurons.
     """
     bounds, end = dict(root.bounds), time.monotonic() + seconds
     first = [index for index in sorted(root.network.relaxed_operands) if index not in root.network.affine_prefix]
@@ -57,24 +64,32 @@ def refined(root: LinearBounds, effort: Effort, seconds: float, steps: int) -> L
         left = end - time.monotonic()
         if len(places) and left > 0:
             until = time.monotonic() + left / (len(first) - place)
-            bounds[index] = _Trees(Problem.inner(current, index, places), places, effort).grown(current, until)
+            trees = _Trees(Problem.inner(current, index, places), places, effort, tree)
+            bounds[index] = trees.grown(current, until)
             changed = True
+            if trees.shrunk < WORTH:
+                break
     return LinearBounds(root.network, root.region, bounds, root.rules)
 
 
 class _Trees:
     """A tree for either side of each neuron of one node."""
 
-    def __init__(self, problem: Problem, places: Tensor, effort: Effort) -> None:
-        self._problem, self._places, self._effort = problem, places, effort
+    def __init__(self, problem: Problem, places: Tensor, effort: Effort, tree: NeuronTree | None) -> None:
+        self._problem, self._places, self._effort, self._tree = problem, places, effort, tree
+        self.shrunk = 0.0
         self._rows = min(TOGETHER, problem.rows(effort))
 
     def grown(self, linear: LinearBounds, until: float) -> Bounds:
         """The node's bounds after splitting until some time, or until it gains little."""
         problem, effort = self._problem, self._effort
-        start = problem.start()
+        start, tree = problem.start(), self._tree
+        if tree is not None:
+            roots = [tree.ask(problem.layout.node, self._places, sign) for sign in (1, -1)]
+            start = replace(start, leaf=torch.cat(roots).to(start.leaf))
         found = Domains.cat([problem.improve(part, FIRST_STEPS, FIRST_RATE, effort) for part in self._parts(start)])
-        width, idle = self._width(found), 0
+        first = width = self._width(found)
+        idle = 0
         while time.monotonic() < until and idle < PATIENCE:
             chosen = self._chosen(found)
             if not bool(chosen.any()):
@@ -84,6 +99,9 @@ class _Trees:
             before, width = width, self._width(found)
             idle = idle + 1 if before - width < GAIN * before else 0
         confirmed = torch.cat([problem.confirmed(part, effort) for part in self._parts(found)])
+        if tree is not None:
+            tree.close(found.leaf, confirmed)
+        self.shrunk = 1 - width / max(first, 1e-30)
         least = self._least(found, confirmed)
         index, count = problem.layout.node, len(self._places)
         low, high = (end.clone() for end in linear.bounds[index].flat(1))
@@ -125,5 +143,5 @@ class _Trees:
         done = domains.take(~usable)
         if not bool(usable.any()):
             return done
-        both = halves(self._problem, domains.take(usable), ranking.columns[usable][:, :1])
+        both = halves(self._problem, domains.take(usable), ranking.columns[usable][:, :1], self._tree)
         return Domains.cat([done, self._problem.improve(both, STEPS, RATE, self._effort)])
