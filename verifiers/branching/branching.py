@@ -58,6 +58,9 @@ def rank(problem: Problem, domains: Domains, tries: int, rows: int, effort: Effo
     search.watch = frozenset(layout.network.relaxed_operands)
     search.bound()
     points = search.points
+    if not layout.width:
+        none = torch.zeros(len(domains), 1, dtype=torch.int64, device=points.device)
+        return Ranking(none, none.bool(), points)
     search.climb(0.0)
     largest, here = scores(layout, search)
     open_ = splittable(layout, search, domains)
@@ -68,7 +71,7 @@ def rank(problem: Problem, domains: Domains, tries: int, rows: int, effort: Effo
         return Ranking(picked, usable, points)
     merit = torch.full(picked.shape, -torch.inf, dtype=torch.float64, device=picked.device)
     flat = torch.nonzero(usable.flatten())[:, 0]
-    for part in torch.split(flat, max(1, rows // 2)):
+    for part in torch.split(flat, max(1, rows // 2)) if len(flat) else ():
         effort.check()
         parents = domains.take(torch.div(part, tries, rounding_mode="floor"))
         halves = parents.split(picked.flatten()[part], thresholds(layout, parents, picked.flatten()[part]))

@@ -23,7 +23,7 @@ from verifiers.linear_bounds import LinearBounds, gather, through_affine, throug
 from verifiers.relaxations.maximum import MaximumRelaxation
 
 PRICES = (1e2, 1e5)
-"""Prices of leaving the polytope, times the size of the question's coefficients; the second if the first is too low."""
+"""Prices of leaving the polytope, times the size of the question; the second if the first is too low."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,8 +68,11 @@ def solved(problem: Problem, domain: Domains, price: float) -> Leaf | None:
     kept = torch.isfinite(limits) & torch.isfinite(table).all(1)
     ends = np.stack([region.lower.flatten().cpu().numpy(), region.upper.flatten().cpu().numpy()], 1)
     cost = np.zeros(table.shape[1])
-    cost[-2:] = 1.0, price * max(float(rows.abs().sum(1).max()), 1e-12)
+    worth = torch.maximum(rows.abs().sum(1), (offsets - shift).abs()).clamp_min(1e-12)
+    cost[-2:] = 1.0, price * float(worth.max())
     free = np.array([[-np.inf, np.inf], [0.0, np.inf]])
+    if not (np.isfinite(cost).all() and int(kept[: len(offsets)].sum())):
+        return None
     found = optimize.linprog(
         cost,
         table[kept].cpu().numpy(),
@@ -129,7 +132,9 @@ class _Affine:
 
     def neurons(self, columns: Tensor) -> tuple[Tensor, Tensor]:
         """The same of the neurons at ``columns`` of the layout, in ascending order."""
-        layout, parts, constants = self._layout, [], []
+        layout = self._layout
+        parts = [torch.zeros(0, layout.network.graph.nodes[0].elements, dtype=torch.float64, device=columns.device)]
+        constants = [parts[0].new_zeros(0)]
         for index, own in layout.columns.items():
             inside = columns[(columns >= own.start) & (columns < own.stop)] - own.start
             unit = torch.zeros(len(inside), layout.network.graph.nodes[index].elements, dtype=torch.float64)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from robust.properties import UnsafeSet
-from robust.properties.rounding import outward
+from robust.properties.rounding import outward, step
 from verifiers.branching.branching import Ranking, halves, rank
 from verifiers.branching.domains import Domains, Pool
 from verifiers.branching.exact_leaf import PRICES, solved
@@ -127,7 +127,7 @@ class NeuronSearch:
         ranking = rank(self._problem, domains, TRIES, 2 * self._rows, self._effort)
         self._show(ranking.points)
         usable = ranking.usable[:, 0]
-        left = self._leaves(domains.take(~usable)) if not bool(usable.all()) else []
+        self._leaves(domains.take(~usable))
         if not bool(usable.any()):
             return domains.take(usable)
         chosen = domains.take(usable)
@@ -139,7 +139,6 @@ class NeuronSearch:
             sure = self._confirmed(parts.take(promising))
             open_[promising] = ~(sure > 0)
             self._close(parts.take(promising[sure > 0]), sure[sure > 0])
-        self._stuck += len(left)
         return parts.take(open_)
 
     def _improved(self, domains: Domains, steps: int, rate: float) -> Domains:
@@ -184,17 +183,15 @@ class NeuronSearch:
             chosen.append(one)
         return Domains.cat(chosen) if chosen else domains
 
-    def _leaves(self, domains: Domains) -> list[Domains]:
-        """Close decided domains by their linear programmes; those that resist."""
-        left = []
+    def _leaves(self, domains: Domains) -> None:
+        """Close decided domains by their linear programmes; those that resist stay open for good."""
         for place in range(len(domains)):
             self._effort.check()
             domain = domains.take(torch.tensor([place], device=domains.clause.device))
             if not self._solved(domain):
-                left.append(domain)
+                self._stuck += 1
                 self._lowest_stuck = min(self._lowest_stuck, float(domain.bound[0]))
                 self.reason = "neurons are all split and a linear programme does not decide"
-        return left
 
     def _solved(self, domain: Domains) -> bool:
         for price in PRICES:
@@ -213,10 +210,10 @@ class NeuronSearch:
         if self._replay is None or self.witness is not None:
             return
         region = self._problem.layout.root.region
-        low = outward(region.lower, torch.float32, down=False)
-        high = outward(region.upper, torch.float32, down=True)
+        low = step(outward(region.lower, torch.float32, down=False), down=False)
+        high = step(outward(region.upper, torch.float32, down=True), down=True)
         points = points[:SHOWN].to(low).reshape(-1, *low.shape[1:])
-        points = torch.maximum(torch.minimum(points, high), low)
+        points = torch.minimum(torch.maximum(torch.minimum(points, high), low), region.upper.to(low))
         outputs = self._problem.layout.network.to(torch.float32).graph.forward(points).flatten(1)
         reached = self._unsafe.contains(outputs)
         if bool(reached.any()):

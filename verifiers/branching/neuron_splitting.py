@@ -146,7 +146,7 @@ class _Run:
             return Outcome(
                 Verdict.FALSIFIED, reason, search.bound, self._domains, search.open, witness=search.witness
             )
-        if search.open:
+        if search.open or (search.bound is not None and search.bound <= 0):
             return self.unknown(search.reason or "the search stopped")
         reason = f"all {self._domains} domains of split neurons are proved"
         return Outcome(Verdict.VERIFIED, reason, search.bound, self._domains, proof=self._tree)

@@ -31,7 +31,7 @@ TRIES = 4
 """Neurons that are tried for each split."""
 LEAVES = 2
 """How many leaves of each tree, the worst, a round splits."""
-PATIENCE, GAIN = 3, 0.005
+PATIENCE, GAIN = 3, 0.001
 """So many rounds may pass in which all widths together shrink by less than this share of them."""
 WORTH = 0.1
 """Nodes after one whose widths have shrunk by less than this share are left alone."""

@@ -26,8 +26,8 @@ from verifiers.region import Region
 from verifiers.relaxations.maximum import MaximumRelaxation
 from verifiers.slope_search import MEMORY, Choice, SlopeSearch
 
-MIXING = 0.3
-"""How far one step moves the weights of constraints, in the exponent."""
+MIXING = 2.0
+"""How far a step moves the weights of constraints, in the exponent, as a multiple of its rate."""
 
 
 @dataclass(eq=False)
@@ -140,7 +140,7 @@ class SplitSearch(SlopeSearch):
         if self.questions.shape[1] > 1 and self.outputs is not None and rate > 0:
             reached = torch.bmm(self.questions, self.outputs[:, :, None])[:, :, 0] - self.offsets
             size = reached.abs().amax(1, keepdim=True).clamp_min(1e-30)
-            moved = self.weights * torch.exp(MIXING * reached / size)
+            moved = self.weights * torch.exp(MIXING * rate * reached / size)
             self.weights = moved / moved.sum(1, keepdim=True)
 
     @property
