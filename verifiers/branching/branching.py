@@ -2,7 +2,7 @@
 
 The first score is what BaBSR holds on to (Bunel et al., Branch and Bound for Piecewise Linear Neural Network
 Verification, 2020): a neuron's coefficient times the largest gap of its relaxation. The second is the gap at the point
-where the relaxed network is minimal: all of these together are what lies between the bound and the network's value there.
+where the relaxed network is minimal: all of these together lie between the bound and the network's value there.
 Filtered smart branching (De Palma et al., Improved Branch and Bound for Neural Network Verification via Lagrangian
 Decomposition, 2021): the best few by either are tried, each half with one pass.
 """
@@ -92,8 +92,7 @@ def _candidates(largest: Tensor, here: Tensor, open_: Tensor, tries: int) -> Ten
 
 
 def thresholds(layout: Layout, domains: Domains, columns: Tensor) -> Tensor:
-    """Where to split column ``columns [n]`` of each domain: at the kink, else at 0 if that lies well inside, else in the
-    middle."""
+    """Where to split ``columns [n]``: at the kink, else at 0 if that lies well inside, else in the middle."""
     at = torch.arange(len(domains), device=columns.device)
     lower, upper = domains.lower[at, columns], domains.upper[at, columns]
     middle = lower / 2 + upper / 2

@@ -84,11 +84,8 @@ class Pool:
     @property
     def bytes(self) -> int:
         """What the domains take."""
-        row = sum(
-            getattr(self._store, item.name)[:1].element_size() * getattr(self._store, item.name)[:1].numel()
-            for item in fields(self._store)
-        )
-        return row * len(self)
+        parts: list[Tensor] = [getattr(self._store, item.name) for item in fields(self._store)]
+        return sum(part.element_size() * part[:1].numel() for part in parts) * len(self)
 
     @property
     def worst(self) -> float:

@@ -1,9 +1,9 @@
 """Domains in which every neuron is decided: a linear programme says whether they hold a witness, and proves if not.
 
-With all neurons on one piece, the network is an affine function on the domain, and the domain a polytope: ``l <= z(x) <=
-u`` for each split neuron. The programme minimises the worst constraint of the clause plus a price on leaving the polytope
-(so that an empty domain, too, has a finite dual solution). Its dual variables are the multipliers and weights with which
-the ordinary bound is as large as the programme's optimum; what is believed is that bound, not the solver (HiGHS).
+With all neurons on one piece, the network is an affine function on the domain, and the domain a polytope: ``l <= z(x)
+<= u`` for each split neuron. The programme minimises the worst constraint of the clause plus a price on leaving the
+polytope (so that an empty domain, too, has a finite dual solution). Its dual variables are the multipliers and weights
+with which the ordinary bound is as large as the programme's optimum; what is believed is that bound, not the solver.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ QUICK, SLOW = 0.1, 0.3
 SHOWN = 64
 """Points of the worst domains that are looked at for a witness in each round."""
 KEPT_BYTES = 64
-"""Open domains may take so many times the budget for temporaries; from half of it on the nearest to a proof go first."""
+"""Open domains may take so many times the budget for temporaries. From half of it on the largest bounds go first."""
 
 
 class NeuronSearch:
@@ -60,7 +60,8 @@ class NeuronSearch:
         self._most = min(LARGEST, problem.rows(effort))
         self._rows = min(64, self._most)
         self._closed, self._stuck, self._lowest_stuck = math.inf, 0, math.inf
-        self.count, self.witness, self.reason = 0, None, ""
+        self.count, self.reason = 0, ""
+        self.witness: Tensor | None = None
 
     @property
     def open(self) -> int:
@@ -173,7 +174,7 @@ class NeuronSearch:
     def _mixed(self, domains: Domains) -> Domains:
         """One domain per clause: its best constraint, and where there are several, some of each."""
         chosen = []
-        for clause in domains.clause.unique().tolist():
+        for clause in sorted(set(domains.clause.tolist())):
             rows = torch.nonzero(domains.clause == clause)[:, 0]
             one = domains.take(rows[domains.bound[rows].argmax()][None])
             if len(rows) > 1:

@@ -1,8 +1,8 @@
 """Complete verification by splitting neurons, for networks whose inputs are too many to be split.
 
-Branch and bound: a domain is where some neurons are on a given side of a threshold; it is closed when every clause of the
-unsafe set has a mixture of constraints whose lower bound there is positive. Bounds come from ``split_search``, choices from
-``branching``, the bounds of inner neurons from ``root`` and ``refine``. The search works in float32; what it closes is
+Branch and bound: a domain is where some neurons are on a given side of a threshold; it is closed when its clause of the
+unsafe set has a mixture of constraints whose lower bound there is positive. Bounds come from ``split_search``, choices
+from ``branching``, the bounds of inner neurons from ``root`` and ``refine``. The search works in float32; what closes is
 confirmed in float64 with the same slopes and multipliers, less the margins of ``verifiers.certify``; what does not
 confirm is split on. A domain in which all neurons are decided goes to a linear programme, and is bounded by its dual.
 """
@@ -52,8 +52,8 @@ def split_neurons(
         network: prepared graph, in any arithmetic.
         case: over an input set that ``region_of`` takes.
         deadline: when to stop; kept within a pass of the bounds.
-        replay: from candidates ``[k, *shape]`` to the first that the real model confirms as a witness, or None; without
-            it nothing is FALSIFIED.
+        replay: from candidates ``[k, *shape]``, float32 and inside the input set up to rounding, to the first that the
+            real model confirms as a witness, or None; without it nothing is FALSIFIED.
         effort: limits on memory and time.
         keep_proof: hand back the tree of a proof.
 
@@ -143,9 +143,7 @@ class _Run:
             return self.unknown("nothing was asked")
         if search.witness is not None:
             reason = "the minimal point of a domain reaches the unsafe set; replayed on the real model"
-            return Outcome(
-                Verdict.FALSIFIED, reason, search.bound, self._domains, search.open, witness=search.witness
-            )
+            return Outcome(Verdict.FALSIFIED, reason, search.bound, self._domains, search.open, witness=search.witness)
         if search.open or (search.bound is not None and search.bound <= 0):
             return self.unknown(search.reason or "the search stopped")
         reason = f"all {self._domains} domains of split neurons are proved"

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+Column = NDArray[Any]
 FORMAT = 1
 _INTEGERS = ("parent", "side", "node", "element", "question")
 _NUMBERS = ("threshold", "bound")
@@ -23,11 +25,9 @@ class NeuronTree:
     """
 
     questions: list[tuple[int, int, int]] = field(default_factory=list)
-    _columns: dict[str, list[NDArray[np.float64]]] = field(
-        default_factory=lambda: {name: [] for name in _INTEGERS + _NUMBERS}
-    )
+    _columns: dict[str, list[Column]] = field(default_factory=lambda: {name: [] for name in _INTEGERS + _NUMBERS})
     _rows: int = 0
-    _closed: list[tuple[NDArray[np.int64], NDArray[np.float64]]] = field(default_factory=list)
+    _closed: list[tuple[Column, Column]] = field(default_factory=list)
 
     def __len__(self) -> int:
         return self._rows
@@ -58,7 +58,7 @@ class NeuronTree:
         """Say what leaves ``[n]`` were bounded by."""
         self._closed.append((leaves.cpu().numpy(), bounds.double().cpu().numpy()))
 
-    def table(self) -> dict[str, NDArray[np.float64]]:
+    def table(self) -> dict[str, Column]:
         """The columns by name; ``bound`` is NaN where a row is split further or was not bounded."""
         result = {
             name: np.concatenate([*parts, np.zeros(0)]).astype(np.int64 if name in _INTEGERS else np.float64)
@@ -71,9 +71,10 @@ class NeuronTree:
     def save(self, path: Path) -> None:
         """Write it in the format of ``docs/proofs.md``."""
         asked = np.array(self.questions, dtype=np.int64).reshape(-1, 3)
-        np.savez_compressed(path, format=FORMAT, questions=asked, **self.table())  # type: ignore[arg-type]
+        columns: dict[str, Any] = {"format": FORMAT, "questions": asked, **self.table()}
+        np.savez_compressed(path, **columns)
 
-    def _append(self, *columns: NDArray[np.float64]) -> Tensor:
+    def _append(self, *columns: Column) -> Tensor:
         count = len(columns[0])
         for name, values in zip(("parent", "side", "node", "element", "question", "threshold"), columns, strict=True):
             self._columns[name].append(values)

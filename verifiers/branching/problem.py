@@ -13,7 +13,6 @@ from verifiers.branching.layout import Layout
 from verifiers.branching.split_search import SplitSearch
 from verifiers.certify import COMFORT, MARGIN
 from verifiers.linear_bounds import LinearBounds
-from verifiers.linear_bounds import LinearBounds
 from verifiers.memory import Effort, chunk_rows
 from verifiers.rounding import execution_noise
 
@@ -91,7 +90,7 @@ class Problem:
     def search(self, domains: Domains, effort: Effort, *, single: bool = True) -> SplitSearch:
         """The bounds of domains, from where their slopes and multipliers are."""
         questions, offsets = self.questions[domains.clause], self.offsets[domains.clause]
-        return SplitSearch.over(self.layout, domains, questions, offsets, single, effort)
+        return SplitSearch.over(self.layout, domains, questions, offsets, effort, single=single)
 
     def wanted(self, domains: Domains) -> Tensor:
         """Where the search for each domain is content ``[n]``."""
@@ -131,5 +130,3 @@ class Problem:
         noise = (self.noise[domains.clause] * domains.weights).sum(1)
         result = found - noise - search.rounding
         return torch.where(torch.isfinite(result), result, -torch.inf)
-
-

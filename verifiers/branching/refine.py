@@ -1,9 +1,9 @@
 """Tighter bounds of single neurons, each by a small branch and bound over the neurons before it.
 
-Every later bound gains from an earlier one, so that a few splits for each neuron of the first layers are worth more than
-many splits for the question itself. The same was done with mixed integer programmes by others (Tjeng et al., Evaluating
-Robustness of Neural Networks with Mixed Integer Programming, 2019, section 4.2.1); here thousands of small trees go
-through the backward pass together.
+Every later bound gains from an earlier one, so that in dense networks a few splits for each neuron of the first layers
+are worth more than many splits for the question itself. Others do the same with mixed integer programmes (Tjeng et
+al., Evaluating Robustness of Neural Networks with Mixed Integer Programming, 2019, section 4.2.1); here thousands of
+small trees go through the backward pass together.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ LEAVES = 2
 """How many leaves of each tree, the worst, a round splits."""
 PATIENCE, GAIN = 3, 0.001
 """So many rounds may pass in which all widths together shrink by less than this share of them."""
-WORTH = 0.1
-"""Nodes after one whose widths have shrunk by less than this share are left alone."""
+PROBED, WORTH = 64, 0.04
+"""The first split of so many neurons of the first node has to shrink their widths by this share; else all is left."""
 TOGETHER = 512
 """Domains that go through a pass together, at most."""
 
@@ -50,6 +50,9 @@ def refined(
         seconds: about how long this may take.
         steps: of optimisation, where earlier bounds have changed.
         tree: takes the trees of all neurons.
+
+    Returns:
+        ``root`` itself where splits gain too little.
     """
     bounds, end = dict(root.bounds), time.monotonic() + seconds
     first = [index for index in sorted(root.network.relaxed_operands) if index not in root.network.affine_prefix]
@@ -63,12 +66,14 @@ def refined(
             places = torch.nonzero(open_neurons(current, index)[0])[:, 0]
         left = end - time.monotonic()
         if len(places) and left > 0:
+            if not changed:
+                some = places[:: 1 + len(places) // PROBED]
+                if _Trees(Problem.inner(current, index, some), some, effort, None).gain() < WORTH:
+                    return root
             until = time.monotonic() + left / (len(first) - place)
             trees = _Trees(Problem.inner(current, index, places), places, effort, tree)
             bounds[index] = trees.grown(current, until)
             changed = True
-            if trees.shrunk < WORTH:
-                break
     return LinearBounds(root.network, root.region, bounds, root.rules)
 
 
@@ -77,31 +82,25 @@ class _Trees:
 
     def __init__(self, problem: Problem, places: Tensor, effort: Effort, tree: NeuronTree | None) -> None:
         self._problem, self._places, self._effort, self._tree = problem, places, effort, tree
-        self.shrunk = 0.0
         self._rows = min(TOGETHER, problem.rows(effort))
+
+    def gain(self) -> float:
+        """By which share one round of splits shrinks all widths together."""
+        start = self._planted()
+        return 1 - self._width(self._round(start)) / max(self._width(start), 1e-30)
 
     def grown(self, linear: LinearBounds, until: float) -> Bounds:
         """The node's bounds after splitting until some time, or until it gains little."""
-        problem, effort = self._problem, self._effort
-        start, tree = problem.start(), self._tree
-        if tree is not None:
-            roots = [tree.ask(problem.layout.node, self._places, sign) for sign in (1, -1)]
-            start = replace(start, leaf=torch.cat(roots).to(start.leaf))
-        found = Domains.cat([problem.improve(part, FIRST_STEPS, FIRST_RATE, effort) for part in self._parts(start)])
-        first = width = self._width(found)
-        idle = 0
-        while time.monotonic() < until and idle < PATIENCE:
-            chosen = self._chosen(found)
-            if not bool(chosen.any()):
-                break
-            parts = [self._halved(part) for part in self._parts(found.take(chosen))]
-            found = Domains.cat([found.take(~chosen), *parts])
+        problem, effort, tree = self._problem, self._effort, self._tree
+        found = self._planted()
+        width, idle = self._width(found), 0
+        while width > 0 and time.monotonic() < until and idle < PATIENCE:
+            found = self._round(found)
             before, width = width, self._width(found)
             idle = idle + 1 if before - width < GAIN * before else 0
         confirmed = torch.cat([problem.confirmed(part, effort) for part in self._parts(found)])
         if tree is not None:
             tree.close(found.leaf, confirmed)
-        self.shrunk = 1 - width / max(first, 1e-30)
         least = self._least(found, confirmed)
         index, count = problem.layout.node, len(self._places)
         low, high = (end.clone() for end in linear.bounds[index].flat(1))
@@ -109,6 +108,22 @@ class _Trees:
         high[0, self._places] = torch.minimum(high[0, self._places], -least[count:])
         shape = linear.bounds[index].lower.shape
         return Bounds(low.reshape(shape), high.reshape(shape))
+
+    def _planted(self) -> Domains:
+        """The whole input set, for either side of each neuron."""
+        start, tree = self._problem.start(), self._tree
+        if tree is not None:
+            roots = [tree.ask(self._problem.layout.node, self._places, sign) for sign in (1, -1)]
+            start = replace(start, leaf=torch.cat(roots).to(start.leaf))
+        parts = self._parts(start)
+        return Domains.cat([self._problem.improve(part, FIRST_STEPS, FIRST_RATE, self._effort) for part in parts])
+
+    def _round(self, domains: Domains) -> Domains:
+        """The leaves after splitting the worst of each tree."""
+        chosen = self._chosen(domains)
+        if not bool(chosen.any()):
+            return domains
+        return Domains.cat([domains.take(~chosen), *(self._halved(part) for part in self._parts(domains.take(chosen)))])
 
     def _parts(self, domains: Domains) -> list[Domains]:
         places = torch.arange(len(domains), device=domains.clause.device)

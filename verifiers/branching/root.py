@@ -6,6 +6,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from robust.graph import Node
 from robust.properties.rounding import outward
 from verifiers.branching.layout import open_neurons
 from verifiers.functions import Coefficients, Functions
@@ -65,9 +66,7 @@ def optimised(linear: LinearBounds, index: int, places: Tensor, effort: Effort, 
 
 
 def _cast(functions: Functions) -> Functions:
-    found = {
-        index: Coefficients(part.values.float(), part.window) for index, part in functions.coefficients.items()
-    }
+    found = {index: Coefficients(part.values.float(), part.window) for index, part in functions.coefficients.items()}
     return Functions(found, functions.constant.float())
 
 
@@ -90,7 +89,7 @@ class Remembering(SlopeSearch):
                 self.best[index] = torch.where(better[:, :, None], choice.parameter, kept)
         return found
 
-    def _start(self, node, coefficients: Tensor) -> Choice | MaximumRelaxation:  # type: ignore[no-untyped-def]
+    def _start(self, node: Node, coefficients: Tensor) -> Choice | MaximumRelaxation:
         choice = super()._start(node, coefficients)
         if isinstance(choice, Choice) and node.index in self.begin:
             choice.parameter = torch.clamp(self.begin[node.index], choice.low, choice.high)

@@ -1,11 +1,11 @@
 """Bounds of domains: slopes as in alpha-CROWN, and a multiplier for every split.
 
 beta-CROWN (Wang et al., Beta-CROWN: Efficient Bound Propagation with Per-neuron Split Constraints for Neural Network
-Robustness Verification, 2021): a split ``x >= l`` of a neuron enters the backward pass as ``b (l - x)`` with ``b >= 0``,
-which is never positive inside the domain, so that every ``b`` gives a lower bound; by duality its derivative is ``l - x``
-at the point where the relaxed network is minimal. ``x <= u`` enters as ``b (u - x)`` with ``b <= 0``: one number per
-neuron, whose sign says which bound it leans on. Several constraints of one clause are mixed by weights that sum to 1:
-where all of them hold, their mixture does, so that a positive minimum of the mixture excludes the clause.
+Robustness Verification, 2021): a split ``x >= l`` of a neuron enters the backward pass as ``b (l - x)`` with ``b >=
+0``, which is never positive inside the domain, so that every ``b`` gives a lower bound; by duality its derivative is
+``l - x`` at the point where the relaxed network is minimal. ``x <= u`` enters as ``b (u - x)`` with ``b <= 0``: one
+number per neuron, whose sign says which bound it leans on. Several constraints of one clause are mixed by weights that
+sum to 1: where all of them hold, their mixture does, so that a positive minimum of the mixture excludes the clause.
 """
 
 from __future__ import annotations
@@ -68,8 +68,16 @@ class Multiplier:
 class SplitSearch(SlopeSearch):
     """The search over one batch of domains, one function each.
 
-    ``whole`` is the input set (one) that all domains are parts of; ``questions`` the constraints of each domain's clause
-    ``[n, m, outputs]``, ``offsets [n, m]``; ``weights [n, m]`` mix them.
+    Attributes:
+        node: what is asked about.
+        whole: the input set (one) that all domains are parts of.
+        questions: the constraints of each domain's clause, ``[n, m, elements of the node]``.
+        offsets: of them, ``[n, m]``.
+        weights: what mixes them, ``[n, m]``.
+        multipliers: by node.
+        starts: nonlinear node -> places ``[k]``, and the parameters ``[n, k]`` to begin with there.
+        watch: nodes whose values at the minimal point are kept in ``values [n, elements]``.
+        reach: node -> largest values ``[elements]``, for ``rounding``; empty in float32.
     """
 
     node: int = field(kw_only=True)
@@ -87,20 +95,24 @@ class SplitSearch(SlopeSearch):
     _mixed: tuple[Tensor, Functions] | None = None
 
     @classmethod
-    def over(cls, layout: Layout, domains: Domains, questions: Tensor, offsets: Tensor, single: bool, effort: Effort) -> SplitSearch:
+    def over(
+        cls, layout: Layout, domains: Domains, questions: Tensor, offsets: Tensor, effort: Effort, *, single: bool
+    ) -> SplitSearch:
         """A search that goes on where the domains' own slopes and multipliers are.
 
         Args:
             layout: of the domains.
             domains: ``n`` of them.
-            questions: float64 ``[n, m, outputs]``.
+            questions: float64 ``[n, m, elements]``.
             offsets: float64 ``[n, m]``.
-            single: in float32; else float64.
             effort: limits.
+            single: in float32; else float64.
         """
         dtype = torch.float32 if single else torch.float64
         whole, count = layout.root.region.to(dtype), len(domains)
-        region = Region(*(end.expand(count, *end.shape[1:]) for end in (whole.lower, whole.upper)))
+        region = Region(
+            whole.lower.expand(count, *whole.lower.shape[1:]), whole.upper.expand(count, *whole.upper.shape[1:])
+        )
         bounds = layout.bounds(domains.lower, domains.upper, dtype)
         linear = LinearBounds(layout.network.to(dtype), region, bounds, layout.root.rules)
         multipliers = {}
