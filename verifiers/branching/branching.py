@@ -26,6 +26,8 @@ from verifiers.slope_search import Choice
 
 NARROW = 1e-4
 """Share of its width at the root below which an interval without a kink is not split any more."""
+LEAST = 1e300
+"""What a split is worth at least: more than one that cannot be made."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +80,7 @@ def rank(problem: Problem, domains: Domains, tries: int, rows: int, effort: Effo
         bounds = problem.search(halves, effort).bound().double().reshape(2, -1)
         wanted = problem.wanted(parents)
         bounds = torch.minimum(bounds, wanted)  # what is proved already is not worth more
-        merit.view(-1)[part] = bounds.amin(0) + 0.1 * bounds.amax(0).clamp_min(-1e30)
+        merit.view(-1)[part] = (bounds.amin(0) + 0.1 * bounds.amax(0)).clamp_min(-LEAST)
     order = merit.argsort(dim=1, descending=True, stable=True)
     return Ranking(picked.gather(1, order), usable.gather(1, order), points)
 
@@ -127,7 +129,7 @@ def scores(layout: Layout, search: SplitSearch) -> tuple[Tensor, Tensor]:
     totals = [torch.zeros(count, layout.width, device=search.weights.device) for _ in range(2)]
     for node in layout.network.graph.nodes:
         choice = search.choices.get(node.index)
-        if choice is None or node.index not in search.choices:
+        if choice is None:
             continue
         if isinstance(choice, MaximumRelaxation):
             gaps = _maximum_gaps(search, node, choice)

@@ -75,8 +75,9 @@ class Pool:
     """
 
     def __init__(self, like: Domains) -> None:
-        self._store = like.take(torch.zeros(0, dtype=torch.int64))
-        self._free = torch.ones(0, dtype=torch.bool)
+        self._device = like.clause.device
+        self._store = like.take(torch.zeros(0, dtype=torch.int64, device=self._device))
+        self._free = torch.ones(0, dtype=torch.bool, device=self._device)
 
     def __len__(self) -> int:
         return int((~self._free).sum())
@@ -98,9 +99,9 @@ class Pool:
         missing = len(domains) - int(self._free.sum())
         if missing > 0:
             grown = max(missing, len(self._free))
-            padding = domains.take(torch.zeros(grown, dtype=torch.int64, device=domains.clause.device))
+            padding = domains.take(torch.zeros(grown, dtype=torch.int64, device=self._device))
             self._store = Domains.cat([self._store, padding])
-            self._free = torch.cat([self._free, torch.ones(grown, dtype=torch.bool)])
+            self._free = torch.cat([self._free, torch.ones(grown, dtype=torch.bool, device=self._device)])
         slots = torch.nonzero(self._free)[: len(domains), 0]
         for item in fields(domains):
             getattr(self._store, item.name)[slots] = getattr(domains, item.name)
@@ -113,7 +114,3 @@ class Pool:
         slots = taken[order[:count]]
         self._free[slots] = True
         return self._store.take(slots)
-
-    def drop(self, clause: int) -> None:
-        """Forget all of one clause."""
-        self._free |= self._store.clause == clause

@@ -24,6 +24,8 @@ from verifiers.relaxations.maximum import MaximumRelaxation
 
 PRICES = (1e2, 1e5)
 """Prices of leaving the polytope, times the size of the question; the second if the first is too low."""
+SECONDS = 1.0
+"""After which the solver gives a domain up."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,6 +81,7 @@ def solved(problem: Problem, domain: Domains, price: float) -> Leaf | None:
         (limits / scale)[kept].cpu().numpy(),
         bounds=np.concatenate([ends, free]),
         method="highs",
+        options={"time_limit": SECONDS},
     )
     if found.status != 0:
         return None

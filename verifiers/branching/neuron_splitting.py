@@ -2,8 +2,8 @@
 
 Branch and bound: a domain is where some neurons are on a given side of a threshold; it is closed when its clause of the
 unsafe set has a mixture of constraints whose lower bound there is positive. Bounds come from ``split_search``, choices
-from ``branching``, the bounds of inner neurons from ``root`` and ``refine``. The search works in float32; what closes is
-confirmed in float64 with the same slopes and multipliers, less the margins of ``verifiers.certify``; what does not
+from ``branching``, bounds of inner neurons from ``root`` and ``refine``. The search works in float32; what it closes is
+confirmed in float64, with the same slopes and multipliers, less the margins of ``verifiers.certify``; what does not
 confirm is split on. A domain in which all neurons are decided goes to a linear programme, and is bounded by its dual.
 """
 

@@ -19,7 +19,7 @@ from verifiers.branching.domains import Domains
 from verifiers.branching.layout import open_neurons
 from verifiers.branching.neuron_tree import NeuronTree
 from verifiers.branching.problem import Problem
-from verifiers.branching.root import optimised
+from verifiers.branching.root import optimised, ordered
 from verifiers.interval import Bounds
 from verifiers.linear_bounds import LinearBounds
 from verifiers.memory import Effort
@@ -106,8 +106,7 @@ class _Trees:
         low, high = (end.clone() for end in linear.bounds[index].flat(1))
         low[0, self._places] = torch.maximum(low[0, self._places], least[:count])
         high[0, self._places] = torch.minimum(high[0, self._places], -least[count:])
-        shape = linear.bounds[index].lower.shape
-        return Bounds(low.reshape(shape), high.reshape(shape))
+        return ordered(low, high, linear.bounds[index])
 
     def _planted(self) -> Domains:
         """The whole input set, for either side of each neuron."""

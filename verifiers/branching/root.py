@@ -62,7 +62,13 @@ def optimised(linear: LinearBounds, index: int, places: Tensor, effort: Effort, 
         ends = torch.nan_to_num(ends, nan=-torch.inf, posinf=-torch.inf, neginf=-torch.inf)
         low[0, part] = torch.maximum(low[0, part], ends[: len(part)])
         high[0, part] = torch.minimum(high[0, part], -ends[len(part) :])
-    return Bounds(low.reshape(found.lower.shape), high.reshape(found.upper.shape))
+    return ordered(low, high, found)
+
+
+def ordered(low: Tensor, high: Tensor, like: Bounds) -> Bounds:
+    """Bounds in the shape of ``like``; ends that cross by rounding change places, which only widens."""
+    shape = like.lower.shape
+    return Bounds(torch.minimum(low, high).reshape(shape), torch.maximum(low, high).reshape(shape))
 
 
 def _cast(functions: Functions) -> Functions:

@@ -110,6 +110,18 @@ def test_decided_as_by_enumeration(seed: int, share: float) -> None:
         assert found.verdict is (Verdict.FALSIFIED if share > 0 else Verdict.VERIFIED)
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_inputs_that_are_bent_themselves(seed: int) -> None:
+    module = nn.Sequential(nn.ReLU(), *dense([2, 4, 1], seed))
+    network, inputs = network_of(module, 2), unit_box(2)
+    x = torch.linspace(-1, 1, 201, dtype=torch.float64)
+    with torch.no_grad():
+        least = float(network.graph.forward(torch.cartesian_prod(x, x)).min())
+    for offset, verdict in ((least - 0.01, Verdict.VERIFIED), (least + 1e-3, Verdict.FALSIFIED)):
+        case = Property(inputs, below(torch.ones(1), offset))
+        assert split_neurons(network, case, Deadline(SECONDS), replay=replay_of(network, case)).verdict is verdict
+
+
 def test_conjunction_that_no_single_constraint_excludes() -> None:
     # y = (x, -x): both <= -0.1 is impossible, while each alone is possible; half of each gives 0.1.
     module = nn.Linear(1, 2, bias=False).double()
