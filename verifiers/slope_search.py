@@ -179,6 +179,8 @@ class SlopeSearch:
             current = collected.pop(node.index, None)
             if current is None:
                 continue
+            current, constant = self._enter(node, current)
+            total = total if constant is None else total + constant
             if node.kind is Kind.AFFINE:
                 parts, constant = through_affine(linear.network, node, current)
             else:
@@ -186,11 +188,28 @@ class SlopeSearch:
                 parts = [Coefficients(part) for part in found]
             total = total if constant is None else total + constant
             gather(collected, node, parts)
-        region = linear.region if self.samples is None else linear.region.take(self.samples)
         if 0 not in collected:
-            return total.expand(len(region), -1)
-        self._region, self._input = region, collected[0].values
-        return total + region.minimum(self._input)
+            return total.expand(count, -1)
+        current, constant = self._enter(graph.nodes[0], collected[0])
+        self._input = current.values
+        return (total if constant is None else total + constant) + self._least(self._input)
+
+    def _enter(self, node: Node, coefficients: Coefficients) -> tuple[Coefficients, Tensor | None]:
+        """Called with all coefficients on a node, before they go on; may change them and add a constant."""
+        return coefficients, None
+
+    def _leave(self, node: Node, values: Tensor, rate: float) -> None:
+        """Called on the way forward with a node's values ``[n, m, elements]`` at the minimising point."""
+
+    def _least(self, coefficients: Tensor) -> Tensor:
+        """Minimum ``[n, m]`` of functions of the input."""
+        region = self.linear.region if self.samples is None else self.linear.region.take(self.samples)
+        self._region = region
+        return region.minimum(coefficients)
+
+    def _point(self) -> Tensor:
+        """Where the functions of the last pass are minimal: ``[n, m, inputs]``."""
+        return self._region.minimiser(self._input)
 
     def _through(self, node: Node, coefficients: Tensor) -> tuple[list[Tensor], Tensor | None]:
         choice = self._choices.get(node.index)
@@ -226,12 +245,13 @@ class SlopeSearch:
     def _climb(self, functions: Functions, rate: float) -> None:
         """Run the relaxed network forward from the minimising inputs, and move every parameter."""
         graph = self.linear.network.graph
-        point = self._region.minimiser(self._input)
+        point = self._point()
         count, rows = functions.constant.shape
         count = max(count, len(point))
         batch = count * rows
         point = point.expand(count, rows, -1)
         values: dict[int, Tensor] = {0: point}
+        self._leave(graph.nodes[0], point, rate)
         last = max(functions.coefficients)
         for node in graph.nodes[1 : last + 1]:
             if any(source not in values for source in node.inputs):
@@ -248,3 +268,4 @@ class SlopeSearch:
                 operands = [values[i] for i in node.inputs]
                 values[node.index] = choice.values(operands)
                 choice.climb(operands, rate)
+            self._leave(node, values[node.index], rate)

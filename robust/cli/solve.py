@@ -82,7 +82,8 @@ class Solver:
     """Answers queries; keeps what it read and traced for the next one.
 
     Args:
-        engine: ``all``, or one of ``search``, ``interval``, ``crown``, ``alpha-crown``, ``zonotope``.
+        engine: ``all``, or one of ``search``, ``interval``, ``crown``, ``input-splitting``,
+            ``neuron-splitting``, ``alpha-crown``, ``zonotope``.
         seed: of the witness search.
     """
 
@@ -181,7 +182,7 @@ def _shape(query: Query) -> tuple[tuple[NetworkDeclaration, ...], tuple[Monomial
 def _stages(engine: str) -> tuple[tuple[str, Stage], ...]:
     if engine == "all":
         return STAGES
-    wanted = _SEARCHES if engine == "search" else (engine.replace("input-splitting", "input splitting"),)
+    wanted = _SEARCHES if engine == "search" else (engine.replace("-splitting", " splitting"),)
     return tuple((name, stage) for name, stage in (*STAGES, *BY_NAME) if name in wanted)
 
 

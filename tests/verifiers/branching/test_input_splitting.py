@@ -71,7 +71,8 @@ def test_splits_prove_what_crown_cannot() -> None:
 
 def test_a_witness_is_found_at_minimisers() -> None:
     network = hat()
-    case = Property(below(0).inputs, UnsafeSet((Halfspaces(-torch.ones(1, 1).double(), torch.tensor([-1.9]).double()),)))
+    above = Halfspaces(-torch.ones(1, 1).double(), torch.tensor([-1.9]).double())
+    case = Property(below(0).inputs, UnsafeSet((above,)))
     found = answer(network, case)  # y >= 1.9 only near (1, -1) and (-1, 1)
     assert found.verdict is Verdict.FALSIFIED
     assert found.witness is not None
@@ -185,7 +186,7 @@ def test_clipping_keeps_every_point_that_satisfies_the_rows(seed: int) -> None:
 
 
 def test_clipping_by_hand() -> None:
-    """``x1 + x2 <= 0.5`` cuts the unit square to halves; a row that says nothing cuts nothing; 2 <= 0 leaves nothing."""
+    """``x1 + x2 <= 0.5`` cuts the unit square to halves; a row that says nothing cuts nothing."""
     unit = torch.zeros(3, 2).double(), torch.ones(3, 2).double()
     slopes = torch.tensor([[[1.0, 1.0]], [[1.0, 1.0]], [[0.0, 0.0]]]).double()
     low, high = clipped(*unit, slopes, torch.tensor([[-0.5], [-torch.inf], [2.0]]).double())

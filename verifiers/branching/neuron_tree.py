@@ -1,0 +1,83 @@
+"""The tree of splits of neurons: what was asked, how the answer was split, and what each leaf was bounded by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+Column = NDArray[Any]
+FORMAT = 1
+_INTEGERS = ("parent", "side", "node", "element", "question")
+_NUMBERS = ("threshold", "bound")
+
+
+@dataclass(eq=False)
+class NeuronTree:
+    """Rows of a forest, one tree per question; see ``docs/proofs.md``, section Neuron trees.
+
+    A question is either a clause of the unsafe set (``sign`` 0) or the lower bound of ``sign`` times a neuron.
+    """
+
+    questions: list[tuple[int, int, int]] = field(default_factory=list)
+    _columns: dict[str, list[Column]] = field(default_factory=lambda: {name: [] for name in _INTEGERS + _NUMBERS})
+    _rows: int = 0
+    _closed: list[tuple[Column, Column]] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return self._rows
+
+    def ask(self, node: int, places: Tensor, sign: int) -> Tensor:
+        """Roots of new trees: int64 ``[k]``.
+
+        Args:
+            node: the network's output for clauses, else the neuron's node.
+            places: int64 ``[k]``: numbers of clauses, or flat places of neurons.
+            sign: 0 for clauses; 1 for lower bounds of neurons, -1 for lower bounds of their negatives.
+        """
+        first, count = len(self.questions), len(places)
+        self.questions += [(node, place, sign) for place in places.tolist()]
+        question = np.arange(first, first + count)
+        none = np.full(count, -1)
+        return self._append(none, none, none, none, question, np.full(count, np.nan))
+
+    def grow(self, leaves: Tensor, nodes: Tensor, elements: Tensor, thresholds: Tensor) -> Tensor:
+        """Both halves of each leaf, first all with ``x <= threshold``: int64 ``[2 n]``."""
+        count = len(leaves)
+        twice = [np.tile(part.cpu().numpy(), 2) for part in (leaves, nodes, elements, thresholds)]
+        question = np.concatenate(self._columns["question"])[twice[0]]
+        side = np.repeat([0, 1], count)
+        return self._append(twice[0], side, twice[1], twice[2], question, twice[3])
+
+    def close(self, leaves: Tensor, bounds: Tensor) -> None:
+        """Say what leaves ``[n]`` were bounded by."""
+        self._closed.append((leaves.cpu().numpy(), bounds.double().cpu().numpy()))
+
+    def table(self) -> dict[str, Column]:
+        """The columns by name; ``bound`` is NaN where a row is split further or was not bounded."""
+        result = {
+            name: np.concatenate([*parts, np.zeros(0)]).astype(np.int64 if name in _INTEGERS else np.float64)
+            for name, parts in self._columns.items()
+        }
+        for leaves, bounds in self._closed:
+            result["bound"][leaves] = bounds
+        return result
+
+    def save(self, path: Path) -> None:
+        """Write it in the format of ``docs/proofs.md``."""
+        asked = np.array(self.questions, dtype=np.int64).reshape(-1, 3)
+        columns: dict[str, Any] = {"format": FORMAT, "questions": asked, **self.table()}
+        np.savez_compressed(path, **columns)
+
+    def _append(self, *columns: Column) -> Tensor:
+        count = len(columns[0])
+        for name, values in zip(("parent", "side", "node", "element", "question", "threshold"), columns, strict=True):
+            self._columns[name].append(values)
+        self._columns["bound"].append(np.full(count, np.nan))
+        start, self._rows = self._rows, self._rows + count
+        return torch.arange(start, self._rows)

@@ -1,0 +1,131 @@
+"""One case, prepared: what is asked of every domain, how well it is answered, and when the answer counts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from robust.properties import Property
+from verifiers.branching.domains import Domains
+from verifiers.branching.layout import Layout
+from verifiers.branching.split_search import SplitSearch
+from verifiers.certify import COMFORT, MARGIN, noise_at_middle
+from verifiers.linear_bounds import LinearBounds
+from verifiers.memory import Effort, chunk_rows
+
+DECAY = 0.93
+"""What a step of the search is of the one before it."""
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """What all domains share.
+
+    Attributes:
+        layout: of the network over the whole input set.
+        questions: float64 ``[c, m, outputs]``, the constraints of every clause, zeros behind shorter ones.
+        offsets: float64 ``[c, m]``.
+        present: bool ``[c, m]``.
+        noise: float64 ``[c, m]``, by how much a bound must exceed zero to count: ``MARGIN`` of the magnitude, and what
+            rounding typically does to a float32 run of the model (see ``noise_at_middle``).
+        goal: float64 ``[c, m]``: where the search is content.
+    """
+
+    layout: Layout
+    questions: Tensor
+    offsets: Tensor
+    present: Tensor
+    noise: Tensor
+    goal: Tensor
+
+    @classmethod
+    def of(cls, root: LinearBounds, case: Property) -> Problem:
+        """From float64 bounds of all nodes over the case's input set."""
+        double, region = root.network, root.region
+        longest = max(1, *(len(clause.offset) for clause in case.unsafe.clauses))
+        shape = (len(case.unsafe.clauses), longest, double.graph.outputs)
+        questions = region.lower.new_zeros(shape)
+        present = torch.zeros(shape[:2], dtype=torch.bool, device=questions.device)
+        offsets = torch.zeros_like(questions[:, :, 0])
+        for place, clause in enumerate(case.unsafe.clauses):
+            count = len(clause.offset)
+            questions[place, :count], offsets[place, :count] = clause.matrix.to(questions), clause.offset.to(questions)
+            present[place, :count] = True
+        middle = ((region.lower + region.upper) / 2)[:1]
+        outputs = double.graph.forward(middle).flatten()
+        magnitude = questions.abs() @ outputs.abs() + offsets.abs()
+        rows = questions.flatten(0, 1)[None]
+        noise = MARGIN * magnitude + noise_at_middle(double, region, rows).reshape(magnitude.shape)
+        return cls(Layout.of(root), questions, offsets, present, noise, 2 * noise + COMFORT * magnitude)
+
+    @classmethod
+    def inner(cls, root: LinearBounds, index: int, places: Tensor) -> Problem:
+        """Elements ``places [k]`` of a node, and after them their negatives, as ``2 k`` clauses of one constraint."""
+        layout = Layout.of(root, index)
+        unit = torch.zeros(len(places), 1, root.network.graph.nodes[index].elements, dtype=torch.float64)
+        unit = unit.to(places.device).scatter_(2, places[:, None, None], 1.0)
+        questions = torch.cat([unit, -unit])
+        zero = torch.zeros_like(questions[:, :, 0])
+        return cls(layout, questions, zero, torch.ones_like(zero, dtype=torch.bool), zero, zero)
+
+    def rows(self, effort: Effort) -> int:
+        """How many domains fit into the budget at once."""
+        return chunk_rows(self.layout.network.to(torch.float32), 1, effort)
+
+    def start(self) -> Domains:
+        """The whole input set, once for each constraint of each clause."""
+        clause, constraint = torch.nonzero(self.present, as_tuple=True)
+        weights = torch.zeros(len(clause), self.present.shape[1], dtype=torch.float64, device=clause.device)
+        weights[torch.arange(len(clause)), constraint] = 1.0
+        lower, upper = (end.expand(len(clause), -1).clone() for end in self.layout.compact())
+        single = torch.zeros(len(clause), self.layout.width, dtype=torch.float32, device=clause.device)
+        slopes = torch.full((len(clause), self.layout.slope_width), torch.nan, device=clause.device)
+        bound = torch.full((len(clause),), -torch.inf, dtype=torch.float64, device=clause.device)
+        leaf = torch.full_like(clause, -1)
+        return Domains(clause, bound, leaf, lower, upper, single.to(torch.uint8), single, slopes, weights)
+
+    def search(self, domains: Domains, effort: Effort, *, single: bool = True) -> SplitSearch:
+        """The bounds of domains, from where their slopes and multipliers are."""
+        questions, offsets = self.questions[domains.clause], self.offsets[domains.clause]
+        return SplitSearch.over(self.layout, domains, questions, offsets, effort, single=single)
+
+    def wanted(self, domains: Domains) -> Tensor:
+        """Where the search for each domain is content ``[n]``."""
+        return (self.goal[domains.clause] * domains.weights).sum(1)
+
+    def improve(self, domains: Domains, steps: int, rate: float, effort: Effort) -> Domains:
+        """The domains with the best slopes, multipliers and weights that some steps find, and the bounds these give."""
+        search, wanted = self.search(domains, effort), self.wanted(domains)
+        best = torch.full_like(domains.bound, -torch.inf)
+        slopes, multipliers, weights = domains.slopes.clone(), domains.multipliers.clone(), domains.weights
+        for step in range(steps + 1):
+            effort.check()
+            found = search.bound().double()
+            better = (found > best)[:, None]
+            best = torch.maximum(found, best)
+            for index, (places, columns) in self.layout.slopes.items():
+                if index in search.starts and len(places) and index in search.choices:
+                    now = search.choices[index].parameter[:, 0, places]  # type: ignore[union-attr]
+                    slopes[:, columns] = torch.where(better, now.expand(len(best), -1), slopes[:, columns])
+            for index, multiplier in search.multipliers.items():
+                columns = self.layout.columns[index]
+                multipliers[:, columns] = torch.where(better, multiplier.value, multipliers[:, columns])
+            weights = torch.where(better, search.weights.double(), weights)
+            if step == steps or bool((best > wanted).all()):
+                break
+            search.climb(rate)
+            rate *= DECAY
+        bound = torch.maximum(best, domains.bound)
+        return replace(domains, bound=bound, slopes=slopes, multipliers=multipliers, weights=weights)
+
+    def confirmed(self, domains: Domains, effort: Effort) -> Tensor:
+        """Bounds ``[n]`` by one pass in float64 with the domains' slopes and multipliers, less what rounding may be
+        worth; positive is a proof."""
+        effort.check()
+        search = self.search(domains, effort, single=False)
+        found = search.bound()
+        noise = (self.noise[domains.clause] * domains.weights).sum(1)
+        result = found - noise - search.rounding
+        return torch.where(torch.isfinite(result), result, -torch.inf)

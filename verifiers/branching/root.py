@@ -1,0 +1,102 @@
+"""Bounds of all neurons over the whole input set: slopes are searched in float32, and what they give is computed in
+float64."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from robust.graph import Node
+from robust.properties.rounding import outward
+from verifiers.branching.layout import open_neurons
+from verifiers.functions import Coefficients, Functions
+from verifiers.interval import Bounds
+from verifiers.linear_bounds import LinearBounds
+from verifiers.memory import Effort, chunk_rows
+from verifiers.methods import METHODS
+from verifiers.network import Network
+from verifiers.propagation import propagate
+from verifiers.region import Region
+from verifiers.relaxations.maximum import MaximumRelaxation
+from verifiers.slope_search import Choice, SlopeSearch
+
+
+def root_bounds(network: Network, region: Region, effort: Effort, steps: int) -> LinearBounds:
+    """Bounds by CROWN, and from them node after node by optimised lines.
+
+    Args:
+        network: in float64.
+        region: one set, in float64.
+        effort: limits.
+        steps: of optimisation, for each neuron whose relaxation leaves a gap.
+    """
+    linear = propagate(network, region, METHODS["crown"], effort)
+    bounds = dict(linear.bounds)
+    for index in sorted(network.relaxed_operands):
+        if index in network.affine_prefix and region.center is None:
+            continue
+        current = LinearBounds(network, region, bounds, linear.rules)
+        places = torch.nonzero(open_neurons(current, index)[0])[:, 0]
+        if steps and len(places):
+            bounds[index] = optimised(current, index, places, effort, steps)
+    return LinearBounds(network, region, bounds, linear.rules)
+
+
+def optimised(linear: LinearBounds, index: int, places: Tensor, effort: Effort, steps: int) -> Bounds:
+    """Bounds of a node with ``places [k]`` tightened by optimised lines, all lines computed again in float64."""
+    network, found = linear.network, linear.bounds[index]
+    single = network.to(torch.float32)
+    narrow = {
+        node: Bounds(outward(b.lower, torch.float32, down=True), outward(b.upper, torch.float32, down=False))
+        for node, b in linear.bounds.items()
+    }
+    low, high = (end.clone() for end in found.flat(1))
+    rough = LinearBounds(single, linear.region.to(torch.float32), narrow, linear.rules)
+    for part in torch.split(places, chunk_rows(network, 2, effort)):
+        functions = network.signed_elements(index, part[None])
+        search = Remembering(rough, effort=effort)
+        search.maximise(_cast(functions), steps)
+        exact = Remembering(linear, effort=effort)
+        exact.begin = {node: value.double() for node, value in search.best.items()}
+        ends = exact._descend(functions)[0]
+        ends = torch.nan_to_num(ends, nan=-torch.inf, posinf=-torch.inf, neginf=-torch.inf)
+        low[0, part] = torch.maximum(low[0, part], ends[: len(part)])
+        high[0, part] = torch.minimum(high[0, part], -ends[len(part) :])
+    return ordered(low, high, found)
+
+
+def ordered(low: Tensor, high: Tensor, like: Bounds) -> Bounds:
+    """Bounds in the shape of ``like``; ends that cross by rounding change places, which only widens."""
+    shape = like.lower.shape
+    return Bounds(torch.minimum(low, high).reshape(shape), torch.maximum(low, high).reshape(shape))
+
+
+def _cast(functions: Functions) -> Functions:
+    found = {index: Coefficients(part.values.float(), part.window) for index, part in functions.coefficients.items()}
+    return Functions(found, functions.constant.float())
+
+
+class Remembering(SlopeSearch):
+    """A search that keeps the parameters of each function's best bound, and may begin with given ones."""
+
+    def __init__(self, linear: LinearBounds, *, effort: Effort) -> None:
+        super().__init__(linear, effort=effort)
+        self.begin: dict[int, Tensor] = {}
+        self.best: dict[int, Tensor] = {}
+        self._reached: Tensor | None = None
+
+    def _descend(self, functions: Functions) -> Tensor:
+        found = super()._descend(functions)
+        better = torch.ones_like(found, dtype=torch.bool) if self._reached is None else found > self._reached
+        self._reached = found if self._reached is None else torch.where(better, found, self._reached)
+        for index, choice in self._choices.items():
+            if isinstance(choice, Choice):
+                kept = self.best.get(index, choice.parameter)
+                self.best[index] = torch.where(better[:, :, None], choice.parameter, kept)
+        return found
+
+    def _start(self, node: Node, coefficients: Tensor) -> Choice | MaximumRelaxation:
+        choice = super()._start(node, coefficients)
+        if isinstance(choice, Choice) and node.index in self.begin:
+            choice.parameter = torch.clamp(self.begin[node.index], choice.low, choice.high)
+        return choice
