@@ -404,6 +404,8 @@ def _rows_of(ends: tuple[Tensor, Tensor], rows: Tensor) -> tuple[Tensor, Tensor]
 
 def _normed(values: Tensor) -> Tensor:
     """Rows ``[n, d]`` divided by their largest entry."""
+    if values.shape[1] == 0:
+        return values
     return values / values.amax(1, keepdim=True).clamp_min(torch.finfo(values.dtype).tiny)
 
 

@@ -109,6 +109,13 @@ def test_the_first_witness_ends_all_cases_and_says_so_of_the_others() -> None:
     assert found[0].verdict in (Verdict.UNKNOWN, Verdict.VERIFIED)
 
 
+def test_a_single_point_is_decided_or_stuck() -> None:
+    network = hat()
+    point = Box(torch.tensor([0.5, -0.5]).double(), torch.tensor([0.5, -0.5]).double())  # y = 1
+    for level, verdict in ((0.9, Verdict.VERIFIED), (1.1, Verdict.FALSIFIED), (1 - 1e-9, Verdict.UNKNOWN)):
+        assert answer(network, Property(point, below(level).unsafe)).verdict is verdict
+
+
 def test_balls_are_refused() -> None:
     ball = L2Ball(torch.zeros(2).double(), 0.1, Box(-torch.ones(2).double(), torch.ones(2).double()))
     case = Property(ball, below(0).unsafe)
