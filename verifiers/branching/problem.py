@@ -18,6 +18,8 @@ from verifiers.rounding import execution_noise
 
 DECAY = 0.93
 """What a step of the search is of the one before it."""
+ENOUGH = 1.02
+"""The search is content when it exceeds the margin for rounding by this factor, and by ``COMFORT``."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +61,7 @@ class Problem:
         magnitude = questions.abs() @ outputs.abs() + offsets.abs()
         rows = questions.flatten(0, 1)[None]
         noise = MARGIN * magnitude + execution_noise(root, double.graph.output, rows).reshape(magnitude.shape)
-        return cls(Layout.of(root), questions, offsets, present, noise, 2 * noise + COMFORT * magnitude)
+        return cls(Layout.of(root), questions, offsets, present, noise, ENOUGH * noise + COMFORT * magnitude)
 
     @classmethod
     def inner(cls, root: LinearBounds, index: int, places: Tensor) -> Problem:
