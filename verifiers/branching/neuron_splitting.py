@@ -130,7 +130,12 @@ class _Run:
             return Outcome(Verdict.UNKNOWN, f"{reason} before anything was bounded")
         search = self._search
         said = f"{reason}: {search.open} of {self._domains} domains are open"
-        return Outcome(Verdict.UNKNOWN, said, search.bound, self._domains, search.open)
+        return Outcome(Verdict.UNKNOWN, said, self._unproved(search), self._domains, search.open)
+
+    @staticmethod
+    def _unproved(search: NeuronSearch) -> float | None:
+        """The bound where there is no proof: never positive, though the search may know better than it can confirm."""
+        return None if search.bound is None else min(search.bound, 0.0)
 
     @property
     def _domains(self) -> int:
@@ -143,7 +148,9 @@ class _Run:
             return self.unknown("nothing was asked")
         if search.witness is not None:
             reason = "the minimal point of a domain reaches the unsafe set; replayed on the real model"
-            return Outcome(Verdict.FALSIFIED, reason, search.bound, self._domains, search.open, witness=search.witness)
+            return Outcome(
+                Verdict.FALSIFIED, reason, self._unproved(search), self._domains, search.open, witness=search.witness
+            )
         if search.open or (search.bound is not None and search.bound <= 0):
             return self.unknown(search.reason or "the search stopped")
         reason = f"all {self._domains} domains of split neurons are proved"

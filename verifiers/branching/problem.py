@@ -17,6 +17,8 @@ from verifiers.memory import Effort, chunk_rows
 
 DECAY = 0.93
 """What a step of the search is of the one before it."""
+ENOUGH = 1.02
+"""The search is content when it exceeds the margin for rounding by this factor, and by ``COMFORT``."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +60,7 @@ class Problem:
         magnitude = questions.abs() @ outputs.abs() + offsets.abs()
         rows = questions.flatten(0, 1)[None]
         noise = MARGIN * magnitude + noise_at_middle(double, region, rows).reshape(magnitude.shape)
-        return cls(Layout.of(root), questions, offsets, present, noise, 2 * noise + COMFORT * magnitude)
+        return cls(Layout.of(root), questions, offsets, present, noise, ENOUGH * noise + COMFORT * magnitude)
 
     @classmethod
     def inner(cls, root: LinearBounds, index: int, places: Tensor) -> Problem:
