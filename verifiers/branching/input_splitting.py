@@ -246,7 +246,7 @@ class _Search:
         slopes = slopes[:, :, self.varying]
         left, empty = self._clipped(left, slopes, constants, margins[rows])
         score = self._scores(linear, passed, rows, left, slopes, margins[rows] <= 0)
-        self.smallest.scatter_reduce_(0, left.owner, torch.zeros_like(score[:, 0], dtype=worst.dtype), "amin")
+        self.smallest.scatter_reduce_(0, left.owner, worst.new_zeros(len(left)), "amin")
         if bool(empty.any()):
             return left.take(~empty), score[~empty], found
         return left, score, found
