@@ -40,7 +40,9 @@ def hat() -> Network:
 
 def below(level: float, low: float = -1.0, high: float = 1.0) -> Property:
     box = Box(torch.full((2,), low).double(), torch.full((2,), high).double())
-    return Property(box, UnsafeSet((Halfspaces(torch.ones(1, 1).double(), torch.tensor([level]).double()),)))
+    return Property(
+        box, UnsafeSet((Halfspaces(torch.ones(1, 1).double(), torch.tensor([level], dtype=torch.float64)),))
+    )
 
 
 def replayed(network: Network, cases: list[Property]):  # type: ignore[no-untyped-def]
