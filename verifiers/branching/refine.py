@@ -74,7 +74,7 @@ def refined(
             trees = _Trees(Problem.inner(current, index, places), places, effort, tree)
             bounds[index] = trees.grown(current, until)
             changed = True
-    return LinearBounds(root.network, root.region, bounds, root.rules)
+    return LinearBounds(root.network, root.region, bounds, root.rules) if changed else root
 
 
 class _Trees:
