@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from attacks.property_search import PropertySearch
+from attacks.property_search import PropertySearch, float32_box
 from robust.errors import GraphError, RobustError
 from robust.graph.onnx_file import OnnxFile, read_onnx
 from robust.graph.query_network import QueryNetwork
@@ -142,6 +142,7 @@ class Solver:
 
         def replay(place: int, points: Tensor) -> Tensor | None:
             case = query.cases[place]
+            points = float32_box(case.points.bounding_box()).clamp(points.float())
             inside = points[case.points.contains(points) & _representable(points, query)]
             if not len(inside):
                 return None
