@@ -16,8 +16,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from robust.graph import trace
-from verifiers import Network, Region, lower_bounds
+from robust.graph import Kind, trace
+from verifiers import METHODS, Effort, Network, Region, lower_bounds
+from verifiers.interval import Bounds
+from verifiers.propagation import propagate
 
 CPU = torch.device("cpu")
 
@@ -95,3 +97,44 @@ def test_cancellation_through_a_residual_sum_is_exact() -> None:
 
     network = Network(trace(Twice(), (2,), device=CPU))
     assert close(both_ends(network, box([0, 0], [1, 1]), "crown"), [(0, 2)])
+
+
+def test_copies_are_bounded_at_their_original() -> None:
+    """Two numbers times each of three: the products read copies, which get the bounds of the two and of the three."""
+
+    class Outer(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.one, self.two = nn.Linear(2, 8), nn.Linear(8, 2), nn.Linear(8, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            h = torch.relu(self.first(x))
+            return (self.one(h)[:, :, None].expand(-1, 2, 3) * self.two(h)[:, None].expand(-1, 2, 3)).flatten(1)
+
+    torch.manual_seed(0)
+    network = Network(trace(Outer(), (2,), device=torch.device("cpu")))
+    product = next(node for node in network.graph.nodes if node.kind is Kind.PRODUCT)
+    chains = [network.copies(index) for index in product.inputs]
+    assert [network.graph.nodes[chain[0].inputs[0]].elements for chain in chains] == [2, 3]
+    region = Region(-torch.ones(1, 2), torch.ones(1, 2))
+    loose = propagate(network, region, METHODS["interval"], Effort())
+    tight = propagate(network, region, METHODS["crown"], Effort())
+    x = 2 * torch.rand(5000, 2) - 1
+    values = network.graph.values(x)
+    for index in product.inputs:
+        before, after = loose.bounds[index], tight.bounds[index]
+        assert float((after.upper - after.lower).sum()) < float((before.upper - before.lower).sum())
+        assert bool((values[index] >= after.lower - 1e-5).all())
+        assert bool((values[index] <= after.upper + 1e-5).all())
+
+
+def test_known_bounds_cut_what_is_found() -> None:
+    network = Network(
+        trace(nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 1)), (2,), device=torch.device("cpu"))
+    )
+    region = Region(-torch.ones(1, 2), torch.ones(1, 2))
+    (index,) = network.relaxed_operands
+    narrow = Bounds(torch.full((1, 2), -0.1), torch.full((1, 2), 0.2))
+    found = propagate(network, region, METHODS["crown"], Effort(), known={index: narrow}).bounds[index]
+    assert bool((found.lower >= -0.1).all())
+    assert bool((found.upper <= 0.2).all())

@@ -129,3 +129,40 @@ def test_deadlines() -> None:
     assert Deadline(5, start=time.monotonic() - 6).expired
     assert Deadline(100).within(1).left <= 1
     assert Deadline(None).within(2).left <= 2
+
+
+def hat(inputs: int) -> Network:
+    """``y = |a| + |b| - |a + b| >= 0`` of ``a = x1`` and ``b`` the mean of the other inputs."""
+    module = nn.Sequential(nn.Linear(inputs, 6), nn.ReLU(), nn.Linear(6, 1))
+    a, b = torch.zeros(inputs), torch.full((inputs,), 1 / (inputs - 1))
+    a[0], b[0] = 1.0, 0.0
+    first = torch.stack([a, b, a + b])
+    with torch.no_grad():
+        module[0].weight.copy_(torch.cat([first, -first]))
+        module[0].bias.zero_()
+        module[2].weight.copy_(torch.tensor([[1.0, 1.0, -1.0, 1.0, 1.0, -1.0]]))
+        module[2].bias.zero_()
+    return Network(trace(module, (inputs,), device=torch.device("cpu")))
+
+
+@pytest.mark.parametrize(("inputs", "stage"), [(2, "input splitting"), (30, "neuron splitting")])
+def test_what_bounds_leave_open_is_split(inputs: int, stage: str) -> None:
+    """The minimum is 0; few inputs are split themselves, of many the neurons."""
+    ends = -torch.ones(inputs).double(), torch.ones(inputs).double()
+    unsafe = UnsafeSet((Halfspaces(torch.ones(1, 1).double(), torch.tensor([-0.1]).double()),))
+    case = Property(Box(*ends), unsafe)
+    assert bound_margins(hat(inputs), [case], "crown")[0] < 0
+    found = decide(hat(inputs), [case], deadline=Deadline(60))
+    assert found.verdict is Verdict.VERIFIED
+    assert found.stage == stage
+
+
+def test_inputs_that_vary_by_rounding_alone_are_not_counted() -> None:
+    """Thirty inputs, of which one varies, and the others by less than float64 tells apart in a sum."""
+    lower = torch.full((30,), 0.5, dtype=torch.float64)
+    upper = lower + 1e-16 * torch.arange(30)
+    lower[0], upper[0] = -1.0, 1.0
+    unsafe = UnsafeSet((Halfspaces(torch.ones(1, 1).double(), torch.tensor([-0.1]).double()),))
+    found = decide(hat(30), [Property(Box(lower, upper), unsafe)], deadline=Deadline(60))
+    assert found.verdict is Verdict.VERIFIED
+    assert found.stage != "neuron splitting"
