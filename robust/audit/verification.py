@@ -15,6 +15,7 @@ from enum import StrEnum
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from attacks.attack import Attack, Attempt, gives_gradients
 from attacks.balls import Norm
@@ -23,7 +24,11 @@ from robust.audit.check import Context, blocks
 from robust.audit.checks.certificate_controls import TOLERANCE, try_balls
 from robust.errors import GraphError, UsageError
 from robust.graph import trace
-from verifiers import Network, ball_region, certify, lower_bounds
+from robust.properties import Box, Halfspaces, L2Ball, Property, UnsafeSet
+from robust.record import Verdict
+from verifiers import Deadline, Network, ball_region, certify, decide, lower_bounds
+from verifiers.certify import rival_matrices
+from verifiers.decide import STAGES, Decision
 
 ATTACKED, CERTIFIED = 100, 500
 """Samples per step of the attack and of the certificates. Between steps it may be stopped."""
@@ -52,6 +57,7 @@ class Question:
         method: of the bounds.
         steps: gradient steps of one restart of the attack.
         restarts: random starts of the attack.
+        complete: seconds of branch and bound for each sample that attack and bounds leave unknown, at each radius.
     """
 
     norm: Norm
@@ -59,6 +65,7 @@ class Question:
     method: str
     steps: int = 20
     restarts: int = 2
+    complete: float = 0.0
 
 
 @dataclass(eq=False)
@@ -70,6 +77,8 @@ class Verification:
         question: what is asked.
         falsified: bool ``[radii, n]``: broken by a witness that was replayed.
         proved: bool ``[radii, n]``: by bounds, before the deployed model has its say.
+        slacks: float ``[n]``: by how much margins of the graph must exceed zero, as the deployed model differs from it
+            by half as much; infinite where it differs by too much, or nothing was bounded.
         seen: bool ``[radii, n]``: the deployed model was right at every point that was drawn from the ball.
         bounded: bool ``[n]``: bounds were asked.
         attacked: bool ``[radii, n]``: the attack was asked.
@@ -89,6 +98,7 @@ class Verification:
     seen: NDArray[np.bool_] = field(init=False)
     bounded: NDArray[np.bool_] = field(init=False)
     attacked: NDArray[np.bool_] = field(init=False)
+    slacks: NDArray[np.float64] = field(init=False)
     distances: NDArray[np.float64] = field(init=False)
     answers: NDArray[np.int64] = field(init=False)
     witnesses: dict[int, NDArray[np.float32]] = field(default_factory=dict)
@@ -102,6 +112,7 @@ class Verification:
         self.falsified, self.proved, self.attacked = (np.zeros(shape, dtype=bool) for _ in range(3))
         self.seen = np.ones(shape, dtype=bool)
         self.bounded = np.zeros(shape[1], dtype=bool)
+        self.slacks = np.full(shape[1], np.inf)
         self.distances, self.answers = np.full(shape[1], np.inf), np.full(shape[1], -1, dtype=np.int64)
 
     @property
@@ -179,6 +190,9 @@ def run(
         for block in blocks(count, CERTIFIED):
             _certify_block(state, state.graph, block)
             watch("certificates", block[-1] + 1, count)
+    if state.question.complete > 0:
+        with state.timed("branch and bound"):
+            _complete(state, state.graph, watch)
     if state.contradictions():
         state.notes.append(
             f"{state.contradictions()} balls were proved safe and yet the deployed model was seen to be wrong in them: "
@@ -270,6 +284,7 @@ def _certify_block(state: Verification, network: Network, block: tuple[int, ...]
             "so nothing is certified"
         )
     else:
+        state.slacks[rows] = 2 * gap
         proved = certify(
             network,
             x,
@@ -282,3 +297,67 @@ def _certify_block(state: Verification, network: Network, block: tuple[int, ...]
         )
         state.proved[:, rows] = proved.cpu().numpy()
     state.bounded[rows] = True
+
+
+def _complete(state: Verification, network: Network, watch: Callable[[str, int, int], None]) -> None:
+    """Branch and bound of what is unknown, sample by sample, from the smallest radius until one stays unknown."""
+    waiting = [i for i in range(len(state.wrong)) if not state.wrong[i] and np.isfinite(state.slacks[i])]
+    more = 0
+    for done, index in enumerate(waiting, 1):
+        for place, epsilon in enumerate(state.question.epsilons):
+            if state.falsified[place, index]:
+                break
+            if state.proved[place, index]:
+                continue
+            found = _decided(state, network, index, epsilon)
+            more += found.verdict is not Verdict.UNKNOWN
+            if found.verdict is Verdict.VERIFIED:
+                state.proved[: place + 1, index] = True
+                continue
+            if found.verdict is Verdict.FALSIFIED and found.witness is not None:
+                state.falsified[place:, index] = True
+                _witness(state, index, epsilon, found.witness)
+            break
+        watch("branch and bound", done, len(waiting))
+    state.notes.append(
+        f"branch and bound decided {more} balls that attack and bounds had left unknown. Its proofs speak of the "
+        "network over the real numbers; of float32 rounding they allow for what is typical, not for the worst"
+    )
+
+
+def _decided(state: Verification, network: Network, index: int, epsilon: float) -> Decision:
+    context, norm = state.context, state.question.norm
+    region = ball_region(context.samples([index]), epsilon, norm, context.classifier.input_box)
+    label, outputs = int(context.labels([index])[0]), network.graph.outputs
+    rows = rival_matrices(torch.tensor([label]), outputs)[0].double()
+    slack = torch.tensor([state.slacks[index]], dtype=torch.float64)
+    unsafe = UnsafeSet(tuple(Halfspaces(row[None], slack) for row in rows))
+    box = Box(region.lower[0], region.upper[0])
+    ball = box if region.center is None else L2Ball(region.center[0], float(region.radius[0]), box)  # type: ignore[index]
+
+    def replay(_: int, points: Tensor) -> Tensor | None:
+        points = box.clamp(points.to(context.device)).float()
+        inside = points[ball.contains(points)]
+        inside = inside[_distances(inside, context.samples([index]), norm) <= epsilon]
+        if not len(inside):
+            return None
+        broken = context.classifier.replay(inside).argmax(1) != label
+        return inside[broken][0] if bool(broken.any()) else None
+
+    stages = tuple((name, stage) for name, stage in STAGES if name.endswith("splitting"))
+    return decide(
+        network, [Property(ball, unsafe)], deadline=Deadline(state.question.complete), replay=replay, stages=stages
+    )
+
+
+def _distances(points: Tensor, sample: Tensor, norm: Norm) -> Tensor:
+    move = (points.double() - sample.double()).flatten(1)
+    return move.abs().amax(1) if norm == "linf" else torch.linalg.vector_norm(move, dim=1)
+
+
+def _witness(state: Verification, index: int, epsilon: float, point: Tensor) -> None:
+    sample = state.context.samples([index])
+    state.witnesses[index] = point.cpu().numpy()
+    state.distances[index] = float(_distances(point[None], sample, state.question.norm))
+    state.answers[index] = int(state.context.classifier.replay(point[None]).argmax(1))
+    state.found_at[index] = epsilon

@@ -77,6 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--eps", action="append", required=True, help="radius in input units: 8/255, 0.03; several: 2/255,8/255")
     add("--norm", choices=("linf", "l2"), default="linf", help="of the balls (linf)")
     add("--method", default="crown", help="bounds: interval, crown, ... as `robust list verifiers` names them (crown)")
+    add("--complete", type=float, default=0.0, metavar="S", help="seconds of branch and bound per unknown sample (0)")
     add("--limit", type=int, metavar="N", help="at most N samples, stratified by class, all of them shown")
     add("--rows", type=int, metavar="N", help=f"rows of the table ({ROWS}, or --limit)")
     add("--timeout", type=float, metavar="S", help="seconds for attack and certificates; then what is left is unknown")
@@ -112,6 +113,8 @@ def _plan(options: argparse.Namespace) -> Plan:
         value = getattr(options, name)
         if value is not None and value < (0 if name == "rows" else 1):
             raise UsageError(f"--{name} is too small", wanted="at least 1", got=value)
+    if not 0 <= options.complete < float("inf"):
+        raise UsageError("--complete is no time", wanted="seconds, at least 0", got=options.complete)
     if options.timeout is not None and not 0 < options.timeout < float("inf"):
         raise UsageError("--timeout is no time", wanted="seconds above 0", got=options.timeout)
     named: dict[str, Any] = sources(
@@ -145,7 +148,9 @@ def _verify(options: argparse.Namespace) -> int:
     from robust.audit.verification import Question, run, verification
 
     context = assemble(plan).context
-    state = verification(context, Question(options.norm, epsilons, options.method, options.steps))
+    state = verification(
+        context, Question(options.norm, epsilons, options.method, options.steps, complete=options.complete)
+    )
     ending: KeyboardInterrupt | None = None
     try:
         with _deadline(options.timeout):

@@ -272,3 +272,20 @@ def test_bad_input_is_status_2_with_a_message(what: str, capsys: pytest.CaptureF
 def test_help_is_status_0(capsys: pytest.CaptureFixture[str]) -> None:
     assert verify_data(["--help"]) == 0
     assert "8/255" in capsys.readouterr().out
+
+
+def test_branch_and_bound_decides_what_bounds_leave_open() -> None:
+    """Distances to the line are known: 0.2, 0.4, 0.2, 0.05. The detour loosens bounds, and changes nothing."""
+    model = "tests.cli.test_verify_data:detour"
+    _, before = asked("--eps", "0.19", model=model)
+    assert "unknown" in verdicts(before)
+    status, after = asked("--eps", "0.1,0.19", "--complete", "20", model=model)
+    assert verdicts(after, 0) == ["certified", "certified", "certified", "falsified"]
+    assert verdicts(after, 1) == ["certified", "certified", "certified", "falsified"]
+    assert status == 1
+    assert "branch and bound decided" in str(after)
+
+
+def test_time_for_branch_and_bound_is_a_time(capsys: pytest.CaptureFixture[str]) -> None:
+    assert verify_data([LINE, "--data", saved(), "--eps", "0.1", "--complete", "-1"]) == 2
+    assert "--complete" in capsys.readouterr().err
