@@ -11,7 +11,6 @@ import dataclasses
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -19,8 +18,10 @@ from torch import Tensor
 from robust.errors import PropertyError
 from robust.properties import Property
 from robust.record.answer import Verdict
+from verifiers.branching.boxes import Boxes
 from verifiers.branching.clipping import clipped
 from verifiers.branching.dimensions import gains
+from verifiers.branching.input_tree import InputTree
 from verifiers.branching.outcome import Outcome, Replay, Search
 from verifiers.branching.questions import Questions
 from verifiers.deadline import Deadline, OutOfTimeError
@@ -58,39 +59,6 @@ SEARCH_SECONDS = 5.0
 """What one such search may take."""
 
 
-@dataclass(frozen=True, eq=False)
-class Boxes:
-    """Parts of input sets.
-
-    Attributes:
-        lower, upper: ``[n, d]``, float64, of the inputs that vary.
-        owner: int64 ``[n]``: the case.
-        bounds: node -> lower and upper ends ``[n, elements]`` that hold already.
-    """
-
-    lower: Tensor
-    upper: Tensor
-    owner: Tensor
-    bounds: Mapping[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
-
-    def __len__(self) -> int:
-        return self.lower.shape[0]
-
-    def take(self, rows: Tensor | slice) -> Boxes:
-        """Some of them."""
-        bounds = {index: (low[rows], high[rows]) for index, (low, high) in self.bounds.items()}
-        return Boxes(self.lower[rows], self.upper[rows], self.owner[rows], bounds)
-
-    def halves(self, dimension: Tensor) -> Boxes:
-        """Each cut in the middle of one dimension ``[n]``; lower halves first."""
-        at = dimension[:, None]
-        middle = (self.lower.gather(1, at) + self.upper.gather(1, at)) / 2
-        lower = torch.cat([self.lower, self.lower.scatter(1, at, middle)])
-        upper = torch.cat([self.upper.scatter(1, at, middle), self.upper])
-        twice = {index: (torch.cat([low, low]), torch.cat([high, high])) for index, (low, high) in self.bounds.items()}
-        return Boxes(lower, upper, torch.cat([self.owner, self.owner]), twice)
-
-
 def is_small(network: Network) -> bool:
     """Whether CROWN takes no time to speak of."""
     return sum(network.graph.nodes[index].elements for index in network.relaxed_operands) <= SMALL
@@ -104,6 +72,7 @@ def split_inputs(
     replay: Replay | None = None,
     search: Search | None = None,
     effort: Effort | None = None,
+    keep_proof: bool = False,
 ) -> list[Outcome]:
     """Answer cases over boxes by splitting the boxes.
 
@@ -114,6 +83,7 @@ def split_inputs(
         replay: confirms witnesses on the real model; without, nothing is FALSIFIED.
         search: proposes further candidates; asked now and then, more and more rarely.
         effort: limits on work and memory.
+        keep_proof: hand back the trees of proofs.
 
     Returns:
         An outcome per case, in order; after a witness the other cases say how far they were.
@@ -122,7 +92,7 @@ def split_inputs(
         PropertyError: an input set that is no box.
     """
     with torch.no_grad():
-        return _Search(network, cases, deadline, replay, search, effort or Effort()).run()
+        return _Search(network, cases, deadline, replay, search, effort or Effort(), keep_proof).run()
 
 
 class _Search:
@@ -134,6 +104,7 @@ class _Search:
         replay: Replay | None,
         search: Search | None,
         effort: Effort,
+        keep_proof: bool,
     ) -> None:
         self.single, self.network = network.to(torch.float32), network.to(torch.float64)
         graph = self.network.graph
@@ -150,6 +121,7 @@ class _Search:
             torch.ones_like(self.root_lower[0], dtype=torch.bool).index_fill(0, self.varying, False).nonzero()[:, 0]
         )
         self.kept = [index for index in self.network.relaxed_operands if index not in self.network.affine_prefix]
+        self.tree = InputTree(self.varying) if keep_proof else None
         self.domains = torch.zeros(len(cases), dtype=torch.int64, device=graph.device)
         self.smallest = torch.full((len(cases),), torch.inf, dtype=graph.dtype, device=graph.device)
         self.method = self._quickest()
@@ -176,12 +148,14 @@ class _Search:
     def run(self) -> list[Outcome]:
         """Until nothing is left, a witness is found, or time is up."""
         start = torch.arange(len(self.root_lower), device=self.root_lower.device)
-        stack = [Boxes(self.root_lower[:, self.varying], self.root_upper[:, self.varying], start)]
+        ends = self.root_lower[:, self.varying], self.root_upper[:, self.varying]
+        stack = [Boxes(*ends, start, torch.full_like(start, -1))]
         began, pause, turn = time.monotonic(), FIRST_PAUSE, 1
         found: tuple[int, Tensor] | None = None
         reason = "another case has a witness"
         while found is None and stack:
             boxes = self._next(stack)
+            mark = 0 if self.tree is None else len(self.tree)
             try:
                 left, score, found = self._round(boxes)
                 if found is None and time.monotonic() - began > pause:
@@ -198,6 +172,8 @@ class _Search:
                 if len(boxes) == 1:
                     break
                 self.size = len(boxes) // 2
+                if self.tree is not None:
+                    self.tree.back_to(mark)
                 continue
             if found is None and len(left) and self._stuck(left):
                 stack.append(left)
@@ -211,7 +187,7 @@ class _Search:
         """The newest boxes, as many as fit."""
         boxes = stack.pop()
         while stack and len(boxes) + len(stack[-1]) <= self.size:
-            boxes = _joined(boxes, stack.pop())
+            boxes = boxes.with_(stack.pop())
         if len(boxes) > self.size:
             stack.append(boxes.take(slice(self.size, None)))
             boxes = boxes.take(slice(0, self.size))
@@ -237,7 +213,10 @@ class _Search:
         self.smallest.scatter_reduce_(0, boxes.owner[closed], worst[closed], "amin")
         rows = torch.nonzero(~closed)[:, 0]
         bounds = {index: _rows_of(linear.bounds[index].flat(len(boxes)), rows) for index in self.kept}
-        left = Boxes(boxes.lower[rows], boxes.upper[rows], boxes.owner[rows], bounds)
+        ids = boxes.parent
+        if self.tree is not None:
+            ids = self.tree.bounded(boxes.parent, boxes.owner, boxes.lower, boxes.upper, worst)
+        left = Boxes(boxes.lower[rows], boxes.upper[rows], boxes.owner[rows], ids[rows], bounds)
         if not len(rows):
             return left, left.lower, None
         slopes, constants = slopes[rows], constants[rows] - need[rows] - self.questions.offset[left.owner]
@@ -245,6 +224,8 @@ class _Search:
         constants = constants + _least(slopes, lower[rows], upper[rows], self.whole)
         slopes = slopes[:, :, self.varying]
         left, empty = self._clipped(left, slopes, constants, margins[rows])
+        if self.tree is not None:
+            self.tree.cut(left.parent, left.lower, left.upper)
         score = self._scores(linear, passed, rows, left, slopes, margins[rows] <= 0)
         self.smallest.scatter_reduce_(0, left.owner, worst.new_zeros(len(left)), "amin")
         if bool(empty.any()):
@@ -297,7 +278,7 @@ class _Search:
             lower = torch.minimum(lower, torch.where(gone, torch.inf, low))
             upper = torch.maximum(upper, torch.where(gone, -torch.inf, high))
         empty = (lower > upper).any(1)
-        return Boxes(lower, upper, boxes.owner, boxes.bounds), empty
+        return Boxes(lower, upper, boxes.owner, boxes.parent, boxes.bounds), empty
 
     def _witness(self, slopes: Tensor, region: Region, owner: Tensor) -> tuple[int, Tensor] | None:
         """Points where linear bounds are smallest, tried on the graph, and the best of them on the real model."""
@@ -382,7 +363,8 @@ class _Search:
             elif left or found is not None:
                 result.append(Outcome(Verdict.UNKNOWN, reason, None, count, left))
             else:
-                result.append(Outcome(Verdict.VERIFIED, "every part is proved", bound, count, 0))
+                proof = None if self.tree is None else self.tree.of(case)
+                result.append(Outcome(Verdict.VERIFIED, "every part is proved", bound, count, 0, proof=proof))
         return result
 
 
@@ -407,14 +389,3 @@ def _normed(values: Tensor) -> Tensor:
     if values.shape[1] == 0:
         return values
     return values / values.amax(1, keepdim=True).clamp_min(torch.finfo(values.dtype).tiny)
-
-
-def _joined(one: Boxes, two: Boxes) -> Boxes:
-    bounds = {}
-    if one.bounds and two.bounds:
-        bounds = {
-            index: (torch.cat([low, two.bounds[index][0]]), torch.cat([high, two.bounds[index][1]]))
-            for index, (low, high) in one.bounds.items()
-        }
-    lower, upper = torch.cat([one.lower, two.lower]), torch.cat([one.upper, two.upper])
-    return Boxes(lower, upper, torch.cat([one.owner, two.owner]), bounds)

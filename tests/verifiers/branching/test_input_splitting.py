@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 import time
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -219,3 +221,44 @@ def test_questions_pad_and_keep_clauses_that_contain_everything() -> None:
     distance = asked.distance(torch.tensor([[[5.0, 5.0]]] * 2).double(), owner)
     assert distance[0, 0] == 5.0
     assert distance[1, 0] <= 0  # everything is unsafe
+
+
+def inside(points: Tensor, lower: Tensor, upper: Tensor) -> Tensor:
+    return ((points >= lower) & (points <= upper)).all(1)
+
+
+def test_the_tree_of_a_proof_covers_the_input_set(tmp_path: Path) -> None:
+    """Children tile what their parent left, by volume and inclusion; no sample of a leaf or of a cut is unsafe."""
+    network = random_network(3, (3, 12, 12, 2))
+    y = network.graph.forward(2 * torch.rand(20_000, 3) - 1).double()
+    level = float(y[:, 0].min()) - 0.02
+    box = Box(-torch.ones(3).double(), torch.ones(3).double())
+    row, offset = torch.tensor([[1.0, 0.0]]).double(), torch.tensor([level], dtype=torch.float64)
+    other = Property(box, UnsafeSet((Halfspaces(row, offset - 1),)))
+    case = Property(box, UnsafeSet((Halfspaces(row, offset),)))
+    found = split_inputs(network, [other, case], Deadline(60), keep_proof=True)
+    assert [outcome.verdict for outcome in found] == [Verdict.VERIFIED] * 2
+    assert found[1].proof is not None
+    found[1].proof.save(tmp_path / "tree.npz")
+    tree = {name: torch.from_numpy(value) for name, value in np.load(tmp_path / "tree.npz").items() if value.ndim}
+    assert tree["varying"].tolist() == [0, 1, 2]
+    assert int((tree["parent"] == -1).sum()) == 1
+    assert tree["lower"][0].tolist() == [-1, -1, -1]
+    assert len(tree["parent"]) == found[1].domains > 1
+    double = network.to(torch.float64).graph
+    for place in range(len(tree["parent"])):
+        lower, upper = tree["lower"][place], tree["upper"][place]
+        points = lower + torch.rand(200, 3).double() * (upper - lower)
+        far = case.unsafe.distance(double.forward(points))
+        children = torch.nonzero(tree["parent"] == place)[:, 0]
+        if tree["bound"][place] > 0:
+            assert not len(children)
+            assert bool((far >= tree["bound"][place]).all())
+            continue
+        low, high = tree["cut_lower"][place], tree["cut_upper"][place]
+        assert bool((far[~inside(points, low, high)] > 0).all())
+        left = (high - low).clamp_min(0).prod() if bool((low <= high).all()) else torch.tensor(0.0).double()
+        sizes = (tree["upper"][children] - tree["lower"][children]).prod(1)
+        assert torch.isclose(sizes.sum(), left, rtol=1e-9)
+        assert bool((tree["lower"][children] >= low).all())
+        assert bool((tree["upper"][children] <= high).all())
