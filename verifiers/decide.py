@@ -7,6 +7,7 @@ table: each closes cases or finds a witness, and what it leaves open goes on to 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -33,6 +34,9 @@ LONGEST_SEARCH = 20.0
 
 ROUNDS = 12
 """Rounds after which the long search gives up."""
+
+UNLIMITED = 300.0
+"""Seconds of each kind of branch and bound where nobody sets a limit."""
 
 QUESTION = Method(steps=20)
 """CROWN, with the lines of the question optimised: costs little more, once the bounds of inner nodes are there."""
@@ -139,11 +143,11 @@ def neuron_splitting(work: Work) -> Decision | None:
     """Branch and bound over the neurons, case after case, each with its share of the time."""
     if work.network is None:
         return None
-    waiting = list(work.open)
+    waiting, deadline = list(work.open), _limited(work.deadline)
     for place in list(waiting):
-        if work.deadline.expired:
+        if deadline.expired:
             return None
-        share = work.deadline.within(work.deadline.left / len(waiting))
+        share = deadline.within(deadline.left / len(waiting))
         waiting.remove(place)
         outcome = split_neurons(work.network, work.cases[place], share, replay=_replay_of(work, place))
         if outcome.verdict is Verdict.FALSIFIED:
@@ -184,7 +188,7 @@ def input_splitting(work: Work) -> Decision | None:
     outcomes = split_inputs(
         work.network,
         cases,
-        work.deadline,
+        _limited(work.deadline),
         search=None if search is None else lambda case, turn, until: search(places[case], turn, until),
         replay=None if replay is None else lambda case, points: replay(places[case], points),
     )
@@ -198,6 +202,10 @@ def input_splitting(work: Work) -> Decision | None:
             if outcome.bound:
                 work.margins[place] = outcome.bound
     return None
+
+
+def _limited(deadline: Deadline) -> Deadline:
+    return deadline if math.isfinite(deadline.left) else deadline.within(UNLIMITED)
 
 
 def _splittable(case: Property) -> bool:

@@ -58,7 +58,12 @@ def build_parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("files", nargs="*", metavar="FILE", help="a query; or a model (.onnx, .onnx.gz) and a query, in any order")
     add("--network", action="append", default=[], metavar="NAME=MODEL", help="the model of a declared network")
-    add("--timeout", type=float, metavar="SECONDS", help="answer within so many seconds; for a list: at most so many")
+    add(
+        "--timeout",
+        type=float,
+        metavar="SECONDS",
+        help="answer within so many seconds; for a list: at most so many",
+    )
     add("--engine", choices=ENGINES, default="all", help="stages that may answer (default: all)")
     add("--seed", type=int, default=0, help="of the witness search (default: 0)")
     add("--instances", type=Path, metavar="CSV", help="run a list in one process; paths relative to the file")

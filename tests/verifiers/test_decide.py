@@ -166,3 +166,13 @@ def test_inputs_that_vary_by_rounding_alone_are_not_counted() -> None:
     found = decide(hat(30), [Property(Box(lower, upper), unsafe)], deadline=Deadline(60))
     assert found.verdict is Verdict.VERIFIED
     assert found.stage != "neuron splitting"
+
+
+def test_without_a_deadline_splitting_ends_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The threshold is within rounding of the minimum: no proof, and no witness without a replay."""
+    monkeypatch.setattr("verifiers.decide.UNLIMITED", 1.0)
+    ends = -torch.ones(2).double(), torch.ones(2).double()
+    unsafe = UnsafeSet((Halfspaces(torch.ones(1, 1).double(), torch.tensor([-1e-12], dtype=torch.float64)),))
+    started = time.monotonic()
+    assert decide(hat(2), [Property(Box(*ends), unsafe)], deadline=forever()).verdict is Verdict.UNKNOWN
+    assert time.monotonic() - started < 30
