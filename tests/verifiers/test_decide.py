@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
 
@@ -170,7 +171,7 @@ def test_inputs_that_vary_by_rounding_alone_are_not_counted() -> None:
 
 def test_without_a_deadline_splitting_ends_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     """The threshold is within rounding of the minimum: no proof, and no witness without a replay."""
-    monkeypatch.setattr("verifiers.decide.UNLIMITED", 1.0)
+    monkeypatch.setattr(sys.modules["verifiers.decide"], "UNLIMITED", 1.0)
     ends = -torch.ones(2).double(), torch.ones(2).double()
     unsafe = UnsafeSet((Halfspaces(torch.ones(1, 1).double(), torch.tensor([-1e-12], dtype=torch.float64)),))
     started = time.monotonic()
