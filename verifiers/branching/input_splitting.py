@@ -24,6 +24,7 @@ from verifiers.branching.dimensions import gains
 from verifiers.branching.input_tree import InputTree
 from verifiers.branching.outcome import Outcome, Replay, Search
 from verifiers.branching.questions import Questions
+from verifiers.certify import MARGIN
 from verifiers.deadline import Deadline, OutOfTimeError
 from verifiers.functions import Functions
 from verifiers.interval import Bounds
@@ -35,8 +36,6 @@ from verifiers.propagation import propagate
 from verifiers.region import Region, region_of
 from verifiers.rounding import execution_noise
 
-MARGIN = 1e-6
-"""Share of the outputs' magnitude that a bound must exceed, as in ``verifiers.certify``."""
 SMEAR = 0.01
 """Share of coefficient times width, of the row's largest, in what a dimension is chosen by: decides where nothing
 is relaxed."""
@@ -114,7 +113,6 @@ class _Search:
         region = region_of([case.inputs for case in cases]).to(graph.dtype, graph.device)
         if region.norm != "linf":
             raise PropertyError("inputs are split for boxes only", wanted="boxes", got=region.norm)
-        self.ends = region.lower, region.upper
         self.root_lower, self.root_upper = region.lower.flatten(1), region.upper.flatten(1)
         self.varying = torch.nonzero(varying(self.root_lower, self.root_upper).any(0))[:, 0]
         self.whole = (
@@ -133,7 +131,8 @@ class _Search:
         numbers; tried on the first case."""
         if is_small(self.network):
             return METHODS["crown"]
-        region = Region(self.ends[0][:1], self.ends[1][:1])
+        shape = (1, *self.network.graph.input_shape)
+        region = Region(self.root_lower[0].reshape(shape), self.root_upper[0].reshape(shape))
         try:
             clock = time.monotonic()
             propagate(self.network, region, OVER_ZONOTOPES, self.effort)
@@ -142,6 +141,10 @@ class _Search:
                 self.network, region, METHODS["crown"], dataclasses.replace(self.effort, expired=lambda: end.expired)
             )
         except OutOfTimeError:
+            return OVER_ZONOTOPES
+        except RuntimeError as error:
+            if not out_of_memory(error):
+                raise
             return OVER_ZONOTOPES
         return METHODS["crown"]
 

@@ -60,8 +60,11 @@ class Questions:
         return torch.where(self.real[owner], far, -torch.inf)
 
     def margins(self, excess: Tensor, owner: Tensor) -> Tensor:
-        """The best constraint of each clause ``[n, c]``; infinity for clauses that are no part of the case."""
-        best = torch.nan_to_num(excess, nan=-torch.inf, posinf=torch.inf, neginf=-torch.inf).amax(2)
+        """The best constraint of each clause ``[n, c]``; infinity for clauses that are no part of the case.
+
+        An infinite bound has overflowed, and proves nothing.
+        """
+        best = torch.nan_to_num(excess, nan=-torch.inf, posinf=-torch.inf, neginf=-torch.inf).amax(2)
         return torch.where(self.real[owner].any(2), best, torch.inf)
 
     def distance(self, outputs: Tensor, owner: Tensor) -> Tensor:

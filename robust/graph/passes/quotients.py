@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 from robust.graph.graph import Graph, Node
-from robust.graph.operators import REARRANGING, Kind
+from robust.graph.operators import COPYING, Kind
 from robust.graph.passes.editing import Editor
 
 OPERATOR = "mul_convex"
 """Name of ``x r`` where ``r`` is a convex function of one variable; it runs as ``mul`` does, ``r`` being its second."""
 
 _CONVEX = frozenset({"reciprocal", "rsqrt", "exp"})
-_MOVING = REARRANGING | {"expand"}
 
 
 def mark_quotients(graph: Graph) -> Graph:
@@ -32,7 +31,7 @@ def _order(graph: Graph, node: Node) -> tuple[int, ...] | None:
         return None
     for first, second in (node.inputs, node.inputs[::-1]):
         source = graph.nodes[second]
-        while source.op in _MOVING and len(source.inputs) == 1:
+        while source.op in COPYING and len(source.inputs) == 1:
             source = graph.nodes[source.inputs[0]]
         if source.op in _CONVEX:
             return first, second

@@ -218,6 +218,8 @@ def test_questions_pad_and_keep_clauses_that_contain_everything() -> None:
     assert margins[0].tolist() == [1.0, torch.inf]  # a clause that is not there excludes itself
     assert margins[1, 0] == 1.0
     assert not bool(margins[1, 1] > 9.0)
+    overflowed = asked.excess(torch.full((2, 4), torch.inf).double(), owner)
+    assert not bool((asked.margins(overflowed, owner)[1] > 0).any())  # an overflow proves nothing
     distance = asked.distance(torch.tensor([[[5.0, 5.0]]] * 2).double(), owner)
     assert distance[0, 0] == 5.0
     assert distance[1, 0] <= 0  # everything is unsafe
