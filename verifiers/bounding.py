@@ -14,6 +14,7 @@ from verifiers.network import Network
 from verifiers.propagation import propagate
 from verifiers.region import Region
 from verifiers.rounding import execution_noise
+from verifiers.roundoff import Roundoff, dependable
 from verifiers.slope_search import SlopeSearch
 
 
@@ -59,7 +60,51 @@ def bounds_and_noise(
     noise: bool = True,
     target: Tensor | None = None,
 ) -> Tensor:
-    """``lower_bounds``, and beside them what float32 rounding of the model may be worth: ``[n, m, 2]``."""
+    """``lower_bounds``, and beside them what float32 rounding of the model may be worth: ``[n, m, 2]``.
+
+    In float64 the bounds allow for their own rounding, where ``provable`` says that this is known.
+    """
+    network = network if isinstance(network, Network) else Network(network)
+    run = False if network.graph.dtype == torch.float64 and provable(network, region, method) else None
+    return _pairs(network, region, matrices, method, effort, noise, run, target)
+
+
+def rounded_bounds(
+    network: Network,
+    region: Region,
+    matrices: Tensor,
+    method: str | Method,
+    effort: Effort | None = None,
+    *,
+    run: bool,
+    target: Tensor | None = None,
+) -> Tensor:
+    """``lower_bounds`` less all that rounding may be worth, and beside them what that was about: ``[n, m, 2]``.
+
+    The bounds hold for the network as a function of real numbers, whatever the arithmetic that they are computed in.
+
+    Args:
+        run: they hold for every float32 run of the graph as well.
+        network, region, matrices, method, effort, target: see ``lower_bounds``; ``provable`` says which are possible.
+    """
+    return _pairs(network, region, matrices, method, effort, False, run, target)
+
+
+def provable(network: Network, region: Region, method: str | Method) -> bool:
+    """Whether ``rounded_bounds`` knows the question: boxes, no forward forms, products that can be relied on."""
+    return region.center is None and not method_of(method).forward and dependable(network)
+
+
+def _pairs(
+    network: Network | Graph,
+    region: Region,
+    matrices: Tensor,
+    method: str | Method,
+    effort: Effort | None,
+    noise: bool,
+    run: bool | None,
+    target: Tensor | None,
+) -> Tensor:
     chosen, effort = method_of(method), effort or Effort()
     network = network if isinstance(network, Network) else Network(network)
     graph = network.graph
@@ -70,7 +115,8 @@ def bounds_and_noise(
         part = region if len(rows) == len(region) else region.take(rows)
         wanted = matrices if len(matrices) == 1 or len(rows) == len(region) else matrices[rows]
         goal = None if target is None else target.to(matrices)[rows]
-        linear = propagate(network, part, chosen, effort)
+        roundoff = None if run is None else Roundoff(network, run)
+        linear = propagate(network, part, chosen, effort, roundoff=roundoff)
         return _final(linear, wanted, chosen, effort, goal, noise)
 
     with torch.no_grad():
@@ -110,16 +156,18 @@ def _bounded(
 ) -> Tensor:
     effort.check()
     functions = Functions.of(linear.network.graph.output, matrices)
-    best = linear.minimum(functions, samples=samples, stop_at_nonlinear=True)
+    best, paid = linear.valued(functions, samples=samples, stop_at_nonlinear=True)
+    best = best if paid is None else best - paid
     if linear.output is not None:
         best = torch.maximum(best, linear.output.minimum(matrices, samples))
     if method.steps:
-        best = torch.maximum(
-            best, SlopeSearch(linear, samples, effort=effort).maximise(functions, method.steps, target)
-        )
+        search = SlopeSearch(linear, samples, effort=effort)
+        best = torch.maximum(best, search.maximise(functions, method.steps, target))
+        paid = search.paid
     elif method.backward:
-        best = torch.maximum(best, linear.minimum(functions, samples=samples))
-    rounding = torch.zeros_like(best)
+        found, paid = linear.valued(functions, samples=samples)
+        best = torch.maximum(best, found if paid is None else found - paid)
+    rounding = torch.zeros_like(best) if paid is None else paid.expand_as(best)
     if noise:
         part = linear if samples is None else linear.take(samples)
         rounding = execution_noise(part, part.network.graph.output, matrices.expand(len(best), -1, -1))

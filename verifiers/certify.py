@@ -15,7 +15,7 @@ from torch import Tensor
 from robust.errors import LabelError, PropertyError
 from robust.graph import Graph
 from robust.properties import Box
-from verifiers.bounding import bounds_and_noise, lower_bounds
+from verifiers.bounding import bounds_and_noise, lower_bounds, provable, rounded_bounds
 from verifiers.memory import Effort, chunk_samples, in_chunks
 from verifiers.methods import METHODS, Method, method_of
 from verifiers.network import Network
@@ -141,23 +141,50 @@ def confirmed_bounds(
     shift = matrices.new_zeros(matrices.shape[:2]).double() if offsets is None else offsets.double()
     magnitude = _magnitude(network.to(torch.float32), region, matrices) + shift.abs()
     enough = shift + slack + COMFORT * magnitude
-    single = network.to(torch.float32)
-    found = lower_bounds(single, region, matrices, method, effort, target=enough.float()).double() - shift
+    single, rigorous = network.to(torch.float32), provable(network.to(torch.float32), region, method)
+    if rigorous:
+        pairs = rounded_bounds(
+            single, region, matrices, method, effort, run=not typical, target=enough.float()
+        ).double()
+        sure, found = pairs[:, :, 0] - shift, pairs[:, :, 0] + pairs[:, :, 1] - shift
+    else:
+        found = lower_bounds(single, region, matrices, method, effort, target=enough.float()).double() - shift
+        sure = torch.full_like(found, -torch.inf)
     promising = (found > slack).all(1) if every else (found > slack).any(1)
     result = torch.where(promising[:, None], found, found.clamp_max(0))
     rows = torch.nonzero(promising)[:, 0]
-    if len(rows):
-        double = network.to(torch.float64)
-        part, asked = region.take(rows), matrices[rows]
-        pairs = bounds_and_noise(double, part, asked, method, effort, noise=not typical, target=enough[rows])
+    if rigorous and len(rows):
         if typical:
-            pairs[:, :, 1] = noise_at_middle(double, part, asked)
-        confirmed = pairs[:, :, 0] - shift[rows]
-        noise = MARGIN * magnitude[rows]
-        if not method_of(method).steps:  # an optimiser's ways in two arithmetics part for other reasons than rounding
-            noise = torch.maximum(noise, 2 * (confirmed - found[rows]).abs())
-        result[rows] = confirmed - noise - pairs[:, :, 1]
+            sure[rows] -= noise_at_middle(network.to(torch.float64), region.take(rows), matrices[rows]).double()
+        settled = ((sure > slack) | ~(found > slack))[rows].all(1)
+        result[rows[settled]] = sure[rows[settled]]
+        rows = rows[~settled]
+    if len(rows):
+        confirmed = _in_double(network, region.take(rows), matrices[rows], method, effort, enough[rows], typical)
+        noise = torch.zeros_like(confirmed[:, :, 0])
+        if not rigorous:
+            noise = MARGIN * magnitude[rows]
+            if not method_of(method).steps:  # an optimiser's ways in two arithmetics part for other reasons
+                noise = torch.maximum(noise, 2 * (confirmed[:, :, 0] - shift[rows] - found[rows]).abs())
+        result[rows] = torch.maximum(confirmed[:, :, 0] - shift[rows] - noise - confirmed[:, :, 1], sure[rows])
     return torch.nan_to_num(result, nan=-torch.inf, posinf=-torch.inf)
+
+
+def _in_double(
+    network: Network,
+    region: Region,
+    matrices: Tensor,
+    method: str | Method,
+    effort: Effort,
+    target: Tensor,
+    typical: bool,
+) -> Tensor:
+    """Bounds in float64, and what rounding may be worth to a float32 run: ``[n, m, 2]``."""
+    double = network.to(torch.float64)
+    pairs = bounds_and_noise(double, region, matrices, method, effort, noise=not typical, target=target)
+    if typical:
+        pairs[:, :, 1] = noise_at_middle(double, region, matrices)
+    return pairs
 
 
 def noise_at_middle(network: Network, region: Region, matrices: Tensor) -> Tensor:

@@ -21,6 +21,7 @@ from verifiers.network import Network
 from verifiers.region import Region
 from verifiers.relaxations import RULES, Lines, Relaxation, Rule
 from verifiers.relaxations.maximum import MaximumRelaxation, maximum_lines
+from verifiers.roundoff import Roundoff, largest_of
 from verifiers.windows import convolution_adjoint, is_picture, is_plain_convolution
 from verifiers.zonotope import Zonotope
 
@@ -35,6 +36,7 @@ class LinearBounds:
         bounds: node -> its bounds; complete up to whatever node the pass starts from.
         rules: operator -> rule.
         output: the output as a zonotope, where the method makes one.
+        roundoff: what rounding takes from the bounds; None: they are as computed.
     """
 
     network: Network
@@ -42,6 +44,8 @@ class LinearBounds:
     bounds: Mapping[int, Bounds]
     rules: Mapping[str, Rule] = field(default_factory=lambda: RULES)
     output: Zonotope | None = None
+    roundoff: Roundoff | None = None
+    _charges: dict[tuple[int, bool], Tensor | None] = field(default_factory=dict)
     _relaxed: dict[tuple[int, bool], Relaxation | MaximumRelaxation] = field(default_factory=dict)
 
     def minimum(
@@ -58,11 +62,22 @@ class LinearBounds:
         Returns:
             ``[n, m]``; NaN where bounds overflow.
         """
-        coefficients, total = self._backward(functions, samples, stop_at_nonlinear)
+        value, charge = self.valued(functions, samples=samples, stop_at_nonlinear=stop_at_nonlinear)
+        return value if charge is None else value - charge
+
+    def valued(
+        self, functions: Functions, *, samples: Tensor | None = None, stop_at_nonlinear: bool = False
+    ) -> tuple[Tensor, Tensor | None]:
+        """``minimum`` as computed, and what rounding takes from it (None where that is not asked): ``[n, m]`` each."""
+        toll = Toll(self, samples)
+        coefficients, total = self._backward(functions, samples, stop_at_nonlinear, toll=toll)
         region = self.region if samples is None else self.region.take(samples)
-        if coefficients is not None:
-            return total + region_minimum(region, coefficients)
-        return total.expand(len(region), -1)
+        if coefficients is None:
+            value = total.expand(len(region), -1)
+        else:
+            toll.ends(coefficients, 0)
+            value = total + region_minimum(region, coefficients)
+        return value, toll.paid
 
     def lines(
         self, functions: Functions, *, samples: Tensor | None = None, passed: dict[int, Tensor] | None = None
@@ -89,8 +104,10 @@ class LinearBounds:
         samples: Tensor | None,
         stop_at_nonlinear: bool,
         passed: dict[int, Tensor] | None = None,
+        toll: Toll | None = None,
     ) -> tuple[Coefficients | None, Tensor]:
         """Coefficients on the input, None where nothing depends on it, and the constants."""
+        toll = toll or Toll(self, samples)
         total, collected = functions.constant, dict(functions.coefficients)
         nodes = self.network.graph.nodes
         for node in reversed(nodes[1 : max(collected) + 1]):
@@ -102,13 +119,15 @@ class LinearBounds:
             elif stop_at_nonlinear:
                 ends = self.bounds[node.index].flat(len(self.region))
                 total = total + interval_minimum(current.dense(), *(_rows(end, samples) for end in ends))
+                toll.ends(current, node.index)
                 continue
             else:
                 parts, constant = self._through(node, current, samples)
                 if passed is not None:
                     passed[node.index] = current.dense()
             total = total if constant is None else total + constant
-            gather(collected, node, parts)
+            toll.step(node, current)
+            gather(collected, node, parts, toll)
         return collected.get(0), total
 
     def take(self, samples: Tensor) -> LinearBounds:
@@ -121,6 +140,18 @@ class LinearBounds:
             for index, found in self.bounds.items()
         }
         return LinearBounds(self.network, self.region.take(samples), bounds, self.rules)
+
+    def charge(self, node: Node, family: bool = False) -> Tensor | None:
+        """What rounding takes per unit of coefficient from a step through a node ``[n, elements]``; None for nothing."""
+        if self.roundoff is None:
+            return None
+        if node.kind is Kind.AFFINE:
+            return self.roundoff.of_affine(node.index)
+        key = (node.index, family)
+        if key not in self._charges:
+            operands = [largest_of(self.bounds[source], len(self.region)) for source in node.inputs]
+            self._charges[key] = self.roundoff.of_lines(node, self.relaxation(node, family), operands)
+        return self._charges[key]
 
     def relaxation(self, node: Node, family: bool = False) -> Relaxation | MaximumRelaxation:
         """The lines of a nonlinear node, made once; with ``family`` those that an optimiser may choose from."""
@@ -206,10 +237,54 @@ def region_minimum(region: Region, coefficients: Coefficients) -> Tensor:
     return coefficients.inner(middle) - Coefficients(coefficients.values.abs(), coefficients.window).inner(half)
 
 
-def gather(collected: dict[int, Coefficients], node: Node, parts: list[Coefficients]) -> None:
+def gather(collected: dict[int, Coefficients], node: Node, parts: list[Coefficients], toll: Toll | None = None) -> None:
     """Add to each operand of a node its part."""
     for source, part in zip(node.inputs, parts, strict=True):
-        collected[source] = collected[source].plus(part) if source in collected else part
+        if source not in collected:
+            collected[source] = part
+            continue
+        collected[source] = collected[source].plus(part)
+        if toll is not None:
+            toll.sum(collected[source], source)
+
+
+@dataclass(eq=False)
+class Toll:
+    """What rounding takes from the functions of one backward pass.
+
+    Attributes:
+        linear: the pass.
+        samples: which sets its functions are asked of; None: all, in order.
+        family: lines may be any of their families.
+        paid: ``[n, m]``; None where rounding is not asked about.
+    """
+
+    linear: LinearBounds
+    samples: Tensor | None
+    family: bool = False
+    paid: Tensor | None = None
+
+    def step(self, node: Node, current: Coefficients) -> None:
+        """Through a node, with the coefficients on it."""
+        self._pay(current, self.linear.charge(node, self.family))
+
+    def sum(self, current: Coefficients, index: int) -> None:
+        """Coefficients of a node were added to others."""
+        if self.linear.roundoff is not None:
+            self._pay(current, self.linear.roundoff.of_sum(self.linear.bounds[index], len(self.linear.region)))
+
+    def ends(self, current: Coefficients, index: int) -> None:
+        """Functions of a node were minimised between its bounds."""
+        if self.linear.roundoff is not None:
+            self._pay(current, self.linear.roundoff.of_ends(*self.linear.bounds[index].flat(len(self.linear.region))))
+
+    def _pay(self, current: Coefficients, charge: Tensor | None) -> None:
+        if charge is None:
+            return
+        paid = Coefficients(current.values.abs(), current.window).inner(_rows(charge, self.samples))
+        if self.paid is None and self.linear.roundoff is not None:
+            self.paid = self.linear.roundoff.underflow_of(self.samples)
+        self.paid = paid if self.paid is None else self.paid + paid
 
 
 def _rows(value: Tensor, samples: Tensor | None) -> Tensor:

@@ -25,6 +25,7 @@ from verifiers.network import Network
 from verifiers.region import Region
 from verifiers.relaxations import RULES, Rule
 from verifiers.relaxations.maximum import maximum_lines
+from verifiers.roundoff import Roundoff
 from verifiers.slope_search import SlopeSearch
 from verifiers.zonotope import ForwardPass
 
@@ -41,6 +42,7 @@ def propagate(
     effort: Effort,
     rules: Mapping[str, Rule] = RULES,
     known: Mapping[int, Bounds] | None = None,
+    roundoff: Roundoff | None = None,
 ) -> LinearBounds:
     """Bounds of all nodes, ready for backward passes.
 
@@ -51,12 +53,13 @@ def propagate(
         effort: limits.
         rules: operator -> rule.
         known: node -> bounds that hold already, of larger sets, say: what is found is cut to them.
+        roundoff: allow in all bounds for what rounding takes; for boxes, and methods without forward forms.
     """
     known = known or {}
     done: dict[int, Tensor] = {}
     forward = ForwardPass(network, region, form_symbols(network, effort)) if method.forward else None
     bounds: dict[int, Bounds] = {0: Bounds(region.lower, region.upper)}
-    result = LinearBounds(network, region, bounds, rules)
+    result = LinearBounds(network, region, bounds, rules, roundoff=roundoff)
     exactness = {0: _LOOSE if region.center is not None else _BOX}
     centers = {0: region.center} if region.norm == "l2" and region.center is not None else {}
     for node in network.graph.nodes[1:]:
@@ -64,6 +67,8 @@ def propagate(
         found = interval_step(node, [bounds[i] for i in node.inputs], len(region), rules)
         if node.kind is Kind.AFFINE and node.op not in REARRANGING:
             found = _never_nan(found)
+        if roundoff is not None:
+            found = _never_nan(roundoff.widened(node, found, [bounds[i] for i in node.inputs], len(region)))
         exact = _exactness(node, network, exactness)
         if centers and node.index in network.affine_prefix:
             centers[node.index] = node.apply([centers[i] for i in node.inputs], len(region))
@@ -196,7 +201,19 @@ class _Tightening:
         ends = self.linear.minimum(self.linear.network.signed_elements(self.node.index))
         ends = torch.nan_to_num(ends, nan=-torch.inf, posinf=torch.inf, neginf=-torch.inf)
         low, negative = ends[:, : self.node.elements], ends[:, self.node.elements :]
+        low, negative = self._of_runs(low, negative, None, None)
         self.lower, self.upper = torch.maximum(self.lower, low), torch.minimum(self.upper, -negative)
+
+    def _of_runs(
+        self, low: Tensor, negative: Tensor, samples: Tensor | None, places: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Bounds of elements and of their negatives that hold for what a run makes of this node, too."""
+        own = None if self.linear.roundoff is None else self.linear.roundoff.own(self.node.index)
+        if own is None:
+            return low, negative
+        if samples is not None and places is not None:
+            own = own[samples].gather(1, places)
+        return low - own, negative - own
 
     def _open(self) -> Tensor:
         """Neurons to be bounded: those asked for, or those that matter to a reader."""
@@ -243,6 +260,7 @@ class _Tightening:
             ends = self.linear.minimum(functions, samples=samples)
         ends = torch.nan_to_num(ends, nan=-torch.inf, posinf=torch.inf, neginf=-torch.inf)
         low, negative = ends[:, : places.shape[1]], ends[:, places.shape[1] :]
+        low, negative = self._of_runs(low, negative, samples, places)
         at = (samples[:, None], places)
         self.lower[at] = torch.maximum(self.lower[at], low)
         self.upper[at] = torch.minimum(self.upper[at], -negative)

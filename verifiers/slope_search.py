@@ -19,7 +19,7 @@ from torch import Tensor
 
 from robust.graph import Kind, Node
 from verifiers.functions import Coefficients, Functions
-from verifiers.linear_bounds import LinearBounds, gather, through_affine
+from verifiers.linear_bounds import LinearBounds, Toll, gather, through_affine
 from verifiers.memory import Effort
 from verifiers.relaxations import Family, Lines, Relaxation
 from verifiers.relaxations.maximum import MaximumRelaxation
@@ -147,17 +147,22 @@ class SlopeSearch:
         samples: which sets of the region; None for all.
         effort: asked between steps whether time is up.
         shared: one parameter per neuron for all functions of a sample, instead of one for each.
+        paid: what rounding took from the bounds of the last pass ``[n, m]``; None where that is not asked.
     """
 
     linear: LinearBounds
     samples: Tensor | None = None
     shared: bool = False
     effort: Effort = field(default_factory=Effort)
+    paid: Tensor | None = None
     _choices: dict[int, Choice | MaximumRelaxation] = field(default_factory=dict)
     _masks: dict[int, Tensor] = field(default_factory=dict)
 
     def maximise(self, functions: Functions, steps: int, target: Tensor | None = None) -> Tensor:
-        """The best lower bounds ``[n, m]`` that ``steps`` steps find; stops early when all exceed ``target [n, m]``."""
+        """The best lower bounds ``[n, m]`` that ``steps`` steps find; stops early when all exceed ``target [n, m]``.
+
+        Where the pass asks about rounding, it is taken off.
+        """
         best, rate = self._descend(functions), RATE
         for _ in range(steps):
             self.effort.check()
@@ -170,6 +175,7 @@ class SlopeSearch:
 
     def _descend(self, functions: Functions) -> Tensor:
         linear, total = self.linear, functions.constant
+        toll = Toll(linear, self.samples, family=True)
         count = len(linear.region) if self.samples is None else len(self.samples)
         collected = {
             index: Coefficients(found.dense().expand(count, -1, -1)) for index, found in functions.coefficients.items()
@@ -187,12 +193,15 @@ class SlopeSearch:
                 found, constant = self._through(node, current.values)
                 parts = [Coefficients(part) for part in found]
             total = total if constant is None else total + constant
-            gather(collected, node, parts)
-        if 0 not in collected:
-            return total.expand(count, -1)
-        current, constant = self._enter(graph.nodes[0], collected[0])
-        self._input = current.values
-        return (total if constant is None else total + constant) + self._least(self._input)
+            toll.step(node, current)
+            gather(collected, node, parts, toll)
+        if 0 in collected:
+            current, constant = self._enter(graph.nodes[0], collected[0])
+            self._input = current.values
+            toll.ends(current, 0)
+            total = (total if constant is None else total + constant) + self._least(self._input)
+        self.paid = toll.paid
+        return total.expand(count, -1) if self.paid is None else total - self.paid
 
     def _enter(self, node: Node, coefficients: Coefficients) -> tuple[Coefficients, Tensor | None]:
         """Called with all coefficients on a node, before they go on; may change them and add a constant."""
