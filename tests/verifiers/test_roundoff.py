@@ -1,0 +1,196 @@
+"""Bounds that allow for rounding hold exactly: on boxes so small that rounding is all there is to see."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from robust.graph import trace
+from tests.graph.architectures import ARCHITECTURES_ALL as ARCHITECTURES
+from tests.graph.architectures import build
+from verifiers import METHODS, Effort, Network, Region
+from verifiers.bounding import lower_bounds, provable, rounded_bounds
+from verifiers.methods import Method
+from verifiers.roundoff import gamma
+
+CPU = torch.device("cpu")
+FORWARD = {name: method for name, method in METHODS.items() if method.forward}
+TRIED = {
+    **{name: method for name, method in METHODS.items() if not method.forward and not method.steps},
+    "optimised": Method(steps=2, inner_steps=1),
+}
+RADII = (0.0, 1e-7, 1e-6)
+
+
+def small_boxes(shape: tuple[int, ...], radius: float, scale: float, generator: torch.Generator) -> Region:
+    """Three boxes ``[3, *shape]`` of float32 numbers."""
+    middle = scale * (2 * torch.rand(3, *shape, generator=generator) - 1)
+    return Region(middle - radius * scale, middle + radius * scale)
+
+
+def points_of(region: Region, generator: torch.Generator) -> list[Tensor]:
+    """Corners and points between, float32, all of them inside."""
+    width = region.upper - region.lower
+    drawn = [torch.rand(width.shape, generator=generator) for _ in range(4)]
+    between = [region.lower + width * draw for draw in drawn[:2]]
+    corners = [torch.where(draw > 0.5, region.lower, region.upper) for draw in drawn[2:]]
+    return [torch.minimum(torch.maximum(point, region.lower), region.upper) for point in (*between, *corners)]
+
+
+def margins_to(
+    network: Network, region: Region, functions: Tensor, bound: Tensor, run: bool, generator: torch.Generator
+) -> Tensor:
+    """How far the smallest value that is reached lies above the bound: ``[n, m]``.
+
+    Of real numbers: a float64 run, whose own errors are some 1e-16. Of runs: float32, alone and in a batch.
+    """
+    graph = network.graph if run else network.graph.to(torch.float64)
+    lowest = torch.full(bound.shape, torch.inf, dtype=torch.float64)
+    for point in points_of(region, generator):
+        outputs = [graph.forward(point.to(graph.dtype))]
+        if run:
+            outputs.append(torch.cat([graph.forward(row[None]) for row in point]))
+        for output in outputs:
+            value = torch.bmm(functions, output.flatten(1).double()[:, :, None])[:, :, 0]
+            lowest = torch.minimum(lowest, value)
+    return lowest - bound.double()
+
+
+def asked_of(network: Network, generator: torch.Generator) -> Tensor:
+    """Functions ``[3, 4, outputs]`` of exact float32 numbers, differences among them."""
+    functions = torch.randn(3, 4, network.graph.outputs, generator=generator)
+    functions[:, 0] = 0
+    functions[:, 0, 0], functions[:, 0, -1] = 1, -1
+    return functions.double()
+
+
+@pytest.mark.parametrize("run", [False, True], ids=["real", "run"])
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_no_run_and_no_real_value_leaves_float32_bounds(name: str, run: bool) -> None:
+    module, shape = build(name)
+    network = Network(trace(module.float().requires_grad_(False), shape, device=CPU))
+    generator = torch.Generator().manual_seed(5)
+    functions = asked_of(network, generator)
+    for radius, scale, method in ((0.0, 1.0, "crown"), (0.0, 1.0, "crown-ibp"), (1e-6, 30.0, "crown")):
+        region = small_boxes(shape, radius, scale, generator)
+        pairs = rounded_bounds(network, region, functions, method, run=run)
+        bound, paid = pairs[:, :, 0], pairs[:, :, 1]
+        over = margins_to(network, region, functions, bound, run, generator)
+        slack = 0.0 if run else 1e-13 * float(bound.abs().nan_to_num(0, 0, 0).max())
+        assert not bool((over < -slack).any()), (method, radius, scale, over.min())
+        assert scale > 1 or bool((paid < 5e-3 * (1 + bound.abs())).all())
+
+
+def test_without_the_allowance_values_do_leave_float32_bounds() -> None:
+    broken = 0
+    for name in ARCHITECTURES:
+        module, shape = build(name)
+        network = Network(trace(module.float().requires_grad_(False), shape, device=CPU))
+        generator = torch.Generator().manual_seed(5)
+        functions, region = asked_of(network, generator), small_boxes(shape, 0.0, 1.0, generator)
+        bound = lower_bounds(network, region, functions, "crown")
+        broken += bool((margins_to(network, region, functions, bound, False, generator) < -1e-9).any())
+    assert broken > len(ARCHITECTURES) / 4
+
+
+@given(
+    seed=st.integers(0, 10_000),
+    depth=st.integers(1, 5),
+    width=st.integers(1, 24),
+    scale=st.sampled_from([1e-30, 1e-3, 1.0, 1e4, 1e8]),
+    radius=st.sampled_from(RADII),
+    method=st.sampled_from(sorted(TRIED)),
+)
+@settings(max_examples=60, deadline=None, derandomize=True)
+def test_random_networks_of_all_magnitudes(
+    seed: int, depth: int, width: int, scale: float, radius: float, method: str
+) -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        layers = [layer for _ in range(depth) for layer in (nn.Linear(width, width), nn.ReLU())]
+        module = nn.Sequential(*layers, nn.Linear(width, 3)).requires_grad_(False)
+    for parameter in module.parameters():
+        if parameter.ndim == 1:
+            parameter.mul_(scale)  # cancellation: large biases, small differences
+    network = Network(trace(module, (width,), device=CPU))
+    generator = torch.Generator().manual_seed(seed)
+    functions, region = asked_of(network, generator), small_boxes((width,), radius, scale, generator)
+    for run in (False, True):
+        bound = rounded_bounds(network, region, functions, TRIED[method], run=run)[:, :, 0]
+        over = margins_to(network, region, functions, bound, run, generator)
+        slack = 0.0 if run else 1e-12 * scale
+        assert not bool((over < -slack).any()), over.min()
+
+
+def exact_output(layers: list[nn.Linear], point: list[Fraction]) -> list[Fraction]:
+    """Of a ReLU network, in rational numbers."""
+    values = point
+    for place, layer in enumerate(layers):
+        rows = [[Fraction(float(w)) for w in row] for row in layer.weight]
+        values = [
+            sum((w * v for w, v in zip(row, values, strict=True)), Fraction(float(b)))
+            for row, b in zip(rows, layer.bias, strict=True)
+        ]
+        if place < len(layers) - 1:
+            values = [max(v, Fraction(0)) for v in values]
+    return values
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("seed", range(20))
+def test_bounds_at_a_point_stay_below_the_rational_value(dtype: torch.dtype, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    layers = [nn.Linear(6, 9), nn.Linear(9, 9), nn.Linear(9, 2)]
+    for layer in layers:
+        for parameter in layer.parameters():
+            parameter.data = 3 * torch.randn(parameter.shape, generator=generator)
+    module = nn.Sequential(layers[0], nn.ReLU(), layers[1], nn.ReLU(), layers[2]).requires_grad_(False)
+    network = Network(trace(module, (6,), device=CPU)).to(dtype)
+    point = torch.randn(1, 6, generator=generator).to(dtype)
+    functions = torch.tensor([[[1.0, -1.0], [-1.0, 1.0]]], dtype=torch.float64)
+    outputs = exact_output(layers, [Fraction(float(v)) for v in point[0]])
+    difference = outputs[0] - outputs[1]
+    for method in TRIED.values():
+        pairs = rounded_bounds(network, Region(point, point), functions, method, run=False)
+        low, high = (Fraction(float(pairs[0, row, 0])) for row in (0, 1))
+        assert low <= difference <= -high
+        width = float(-high - low)
+        unit = torch.finfo(dtype).eps
+        assert 0 < width < 1e5 * unit * (1 + abs(float(difference)))
+
+
+def test_where_it_is_not_known_it_is_not_asked() -> None:
+    module, shape = build("convolutional")
+    network = Network(trace(module.float().requires_grad_(False), shape, device=CPU))
+    box = Region(torch.zeros(1, *shape), torch.ones(1, *shape))
+    ball = Region(box.lower, box.upper, box.lower, torch.ones(1))
+    assert provable(network, box, "crown")
+    assert not provable(network, ball, "crown")
+    assert not any(provable(network, box, method) for method in FORWARD)
+    before = torch.get_float32_matmul_precision()
+    try:
+        torch.set_float32_matmul_precision("medium")
+        assert not provable(network, box, "crown")
+        assert provable(network.to(torch.float64), box, "crown")
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+def test_sums_that_lose_too_much_are_not_bounded() -> None:
+    assert gamma(1, 2.0**-24) == pytest.approx(2.0**-24, rel=1e-6)
+    assert gamma(10**6, 2.0**-24) == float("inf")
+
+
+def test_limits_of_work_do_not_change_what_is_charged() -> None:
+    module, shape = build("convolutional")
+    network = Network(trace(module.float().requires_grad_(False), shape, device=CPU))
+    generator = torch.Generator().manual_seed(1)
+    functions, region = asked_of(network, generator), small_boxes(shape, 0.05, 1.0, generator)
+    whole = rounded_bounds(network, region, functions, "crown", run=True)
+    small = rounded_bounds(network, region, functions, "crown", Effort(bytes=1), run=True)
+    assert torch.allclose(whole, small, rtol=1e-4, atol=1e-5)
