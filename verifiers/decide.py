@@ -26,10 +26,10 @@ from verifiers.methods import Method
 from verifiers.network import Network
 from verifiers.region import Region
 
-SEARCH_SHARE = 0.2
+SEARCH_SHARE = 0.05
 """Share of the time that is left which the long search may take."""
 
-LONGEST_SEARCH = 20.0
+LONGEST_SEARCH = 10.0
 """Seconds after which the long search gives up even if there is more time."""
 
 ROUNDS = 12

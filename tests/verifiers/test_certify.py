@@ -187,13 +187,13 @@ def test_memory_shortage_halves_and_then_gives_up(monkeypatch: pytest.MonkeyPatc
         labels = network.graph.forward(samples).argmax(1)
     real, sizes = home.propagate, []
 
-    def short(net: Network, region, *rest):  # type: ignore[no-untyped-def]
+    def short(net: Network, region, *rest, **more):  # type: ignore[no-untyped-def]
         sizes.append(len(region))
         if len(region) > 2:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return real(net, region, *rest)
+        return real(net, region, *rest, **more)
 
-    def never(*_: object) -> Tensor:
+    def never(*_: object, **__: object) -> Tensor:
         raise RuntimeError("[enforce fail at alloc_cpu.cpp:117] . DefaultCPUAllocator: can't allocate memory")
 
     arguments = {"norm": "linf", "box": unit_box((6,)), "method": "interval"}
