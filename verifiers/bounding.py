@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from robust.graph import Graph
-from verifiers.functions import Functions
+from verifiers.functions import Functions, inner
 from verifiers.linear_bounds import LinearBounds
 from verifiers.memory import Effort, chunk_rows, chunk_samples, in_chunks
 from verifiers.methods import Method, method_of
@@ -158,6 +158,7 @@ def _bounded(
     functions = Functions.of(linear.network.graph.output, matrices)
     best, paid = linear.valued(functions, samples=samples, stop_at_nonlinear=True)
     best = best if paid is None else best - paid
+    cast = _cast(linear, samples, matrices)
     if linear.output is not None:
         best = torch.maximum(best, linear.output.minimum(matrices, samples))
     if method.steps:
@@ -167,8 +168,19 @@ def _bounded(
     elif method.backward:
         found, paid = linear.valued(functions, samples=samples)
         best = torch.maximum(best, found if paid is None else found - paid)
-    rounding = torch.zeros_like(best) if paid is None else paid.expand_as(best)
+    rounding = torch.zeros_like(best)
+    if paid is not None:
+        best, rounding = best - cast, paid + cast
     if noise:
         part = linear if samples is None else linear.take(samples)
         rounding = execution_noise(part, part.network.graph.output, matrices.expand(len(best), -1, -1))
     return torch.stack([best, rounding], 2)
+
+
+def _cast(linear: LinearBounds, samples: Tensor | None, matrices: Tensor) -> Tensor | float:
+    """What the functions' coefficients may have lost on the way into the pass's arithmetic: ``[n, m]``."""
+    if linear.roundoff is None:
+        return 0.0
+    output = linear.network.graph.output
+    unit = linear.roundoff.of_sum(linear.bounds[output], len(linear.region))
+    return inner(matrices.abs(), unit if samples is None else unit[samples])

@@ -1,8 +1,9 @@
 """Certified accuracy: which samples provably keep their label within a radius, for whole test sets at once.
 
-A positive is found in float32 and then confirmed in float64. It counts when the float64 bound exceeds what rounding may
-be worth: of the bound itself (twice its difference to the float32 bound, and ``MARGIN`` of the outputs' magnitude), and
-of the model's own run in float32 (``verifiers.rounding``). Both are estimates; rounding is not bounded formally.
+Over boxes a float32 pass that bounds its own rounding, and that of every float32 run, proves by itself. What it misses
+only because of rounding is computed again in float64, and counts when it exceeds an estimate of the rounding of a run
+(``verifiers.rounding``). Where a pass does not bound its rounding (``provable``), the float64 bound must also exceed
+twice its difference to the float32 bound, and ``MARGIN`` of the outputs' magnitude.
 """
 
 from __future__ import annotations
@@ -23,7 +24,10 @@ from verifiers.propagation import propagate
 from verifiers.region import Region, ball_region
 from verifiers.rounding import execution_noise
 
-ARITHMETIC = "float64, with a margin for first-order rounding of the bound and of a float32 run; not formally bounded"
+ARITHMETIC = (
+    "real numbers and every float32 run, rounding bounded in the pass; where that falls short, and over L2 balls, "
+    "float64 with an estimate of first order for the rounding of a run"
+)
 MARGIN = 1e-6
 COMFORT = 1e-4
 """An optimiser stops when a bound exceeds what is wanted by this share of the outputs' magnitude."""

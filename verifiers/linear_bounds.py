@@ -142,7 +142,7 @@ class LinearBounds:
         return LinearBounds(self.network, self.region.take(samples), bounds, self.rules)
 
     def charge(self, node: Node, family: bool = False) -> Tensor | None:
-        """What rounding takes per unit of coefficient from a step through a node ``[n, elements]``; None for nothing."""
+        """What a step through a node costs per unit of coefficient ``[n, elements]``; None for nothing."""
         if self.roundoff is None:
             return None
         if node.kind is Kind.AFFINE:

@@ -3,8 +3,8 @@
 A backward pass turns coefficients ``A`` on a node ``v = W u + b`` into coefficients ``A'`` on its operand. Whatever
 numbers ``A'`` are, ``A v >= A' u + A b - |A W - A'| |u|``; and a sum of ``n`` products, in any order, errs by at most
 ``gamma(n)`` times the sum of their magnitudes (Higham, Accuracy and Stability of Numerical Algorithms, 2002, section
-3.1). So the step costs at most ``gamma(n) |A| (|W| |u|)``: one inner product of ``|A|`` with a *charge* per element that
-is the same for all functions, made once by an interval pass over magnitudes.
+3.1). So the step costs at most ``gamma(n) |A| (|W| |u|)``: one inner product of ``|A|`` with a *charge* per element
+that is the same for all functions, made once by an interval pass over magnitudes.
 
 The model's own run in float32 is off in every node by at most ``gamma(n) (|W| |u| + |b|)``, with float32's unit. If the
 charge holds that too, and the bounds of all nodes enclose what a run computes, then the result holds for every run, in
@@ -114,10 +114,10 @@ class Roundoff:
     def widened(self, node: Node, found: Bounds, operands: Sequence[Bounds], batch: int) -> Bounds:
         """Interval bounds of a node that hold for real numbers and for runs, where they were computed in this
         arithmetic from such bounds."""
-        own, lost = self._forward(node, found, operands, batch)
-        if own is None and lost is None:
+        lost = [part for part in self._forward(node, found, operands, batch) if part is not None]
+        if not lost:
             return found
-        total = (own if lost is None else lost if own is None else own + lost).reshape(found.lower.shape)
+        total = sum(lost[1:], lost[0]).reshape(found.lower.shape)
         return Bounds(found.lower - total, found.upper + total)
 
     def _forward(
@@ -168,9 +168,7 @@ class Roundoff:
         """The charge ``[n, elements]`` per unit of coefficient for a step through an affine node; None for nothing."""
         return self._affine.get(index)
 
-    def of_lines(
-        self, node: Node, relaxed: Relaxation | MaximumRelaxation, operands: Sequence[Tensor]
-    ) -> Tensor:
+    def of_lines(self, node: Node, relaxed: Relaxation | MaximumRelaxation, operands: Sequence[Tensor]) -> Tensor:
         """The same for a step through lines.
 
         Args:
