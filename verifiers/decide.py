@@ -16,8 +16,8 @@ from torch import Tensor
 from robust.properties import Box, Property
 from robust.record.answer import Verdict
 from verifiers.branching.input_splitting import is_small, split_inputs, varying
-from verifiers.branching.neuron_splitting import split_neurons
-from verifiers.branching.outcome import Replay, Search
+from verifiers.branching.neuron_splitting import split_many
+from verifiers.branching.outcome import Outcome, Replay, Search
 from verifiers.certify import confirmed_bounds
 from verifiers.deadline import Deadline, OutOfTimeError
 from verifiers.margins import proved_margins
@@ -140,30 +140,35 @@ def crown(work: Work) -> Decision | None:
 
 
 def neuron_splitting(work: Work) -> Decision | None:
-    """Branch and bound over the neurons, case after case, each with its share of the time."""
+    """Branch and bound over the neurons, of all open cases together."""
     if work.network is None:
         return None
-    waiting, deadline = list(work.open), _limited(work.deadline)
-    for place in list(waiting):
-        if deadline.expired:
-            return None
-        share = deadline.within(deadline.left / len(waiting))
-        waiting.remove(place)
-        outcome = split_neurons(work.network, work.cases[place], share, replay=_replay_of(work, place))
+    places, replay = list(work.open), work.replay
+    outcomes = split_many(
+        work.network,
+        [work.cases[place] for place in places],
+        _limited(work.deadline),
+        replay=None if replay is None else lambda case, points: replay(places[case], points),
+        first=True,
+    )
+    return _settled(work, places, outcomes)
+
+
+def _settled(work: Work, places: Sequence[int], outcomes: Sequence[Outcome]) -> Decision | None:
+    """A witness, if there is one; else the cases that were proved are closed."""
+    for place, outcome in zip(places, outcomes, strict=True):
         if outcome.verdict is Verdict.FALSIFIED:
             reason = f"an input of case {place + 1} reaches the unsafe set; replayed on the real model"
             return Decision(Verdict.FALSIFIED, reason, witness=outcome.witness, case=place)
         if outcome.verdict is Verdict.VERIFIED:
             work.open.remove(place)
             work.margins.pop(place, None)
-        if outcome.bound is not None:
-            work.margins[place] = max(outcome.bound, work.margins.get(place, outcome.bound))
+            if outcome.bound:
+                work.margins[place] = outcome.bound
+        elif outcome.bound is not None:
+            bound = min(outcome.bound, 0.0)  # what is not verified must not look proved to later stages
+            work.margins[place] = max(bound, work.margins.get(place, bound))
     return None
-
-
-def _replay_of(work: Work, place: int) -> Callable[[Tensor], Tensor | None] | None:
-    replay = work.replay
-    return None if replay is None else lambda points: replay(place, points)
 
 
 def alpha_crown(work: Work) -> Decision | None:
@@ -192,16 +197,7 @@ def input_splitting(work: Work) -> Decision | None:
         search=None if search is None else lambda case, turn, until: search(places[case], turn, until),
         replay=None if replay is None else lambda case, points: replay(places[case], points),
     )
-    for place, outcome in zip(places, outcomes, strict=True):
-        if outcome.verdict is Verdict.FALSIFIED:
-            reason = f"an input of case {place + 1} reaches the unsafe set; replayed on the real model"
-            return Decision(Verdict.FALSIFIED, reason, witness=outcome.witness, case=place)
-        if outcome.verdict is Verdict.VERIFIED:
-            work.open.remove(place)
-            work.margins.pop(place, None)
-            if outcome.bound:
-                work.margins[place] = outcome.bound
-    return None
+    return _settled(work, places, outcomes)
 
 
 def _limited(deadline: Deadline) -> Deadline:

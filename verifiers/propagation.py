@@ -242,7 +242,7 @@ class _Tightening:
         self.lower, self.upper = self.lower.clone(), self.upper.clone()
         start, sizes = 0, counts[order].tolist()
         while start < len(order) and sizes[start]:
-            step = _samples_together(sizes, start, chunk_rows(self.linear.network, 1, self.effort))
+            step = samples_together(sizes, start, chunk_rows(self.linear.network, 1, self.effort))
             samples = order[start : start + step]
             places = score[samples].topk(sizes[start], dim=1).indices
             rows = chunk_rows(self.linear.network, 2 * len(samples), self.effort)
@@ -266,7 +266,7 @@ class _Tightening:
         self.upper[at] = torch.minimum(self.upper[at], -negative)
 
 
-def _samples_together(sizes: list[int], start: int, rows: int) -> int:
+def samples_together(sizes: list[int], start: int, rows: int) -> int:
     """How many of the samples from ``start`` on, ordered by size, share a pass: as many rows as fit, little padding."""
     stop, used = start, 0
     while stop < len(sizes) and sizes[stop] and (used := used + 2 * sizes[start]) <= rows:

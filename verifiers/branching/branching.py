@@ -16,7 +16,7 @@ from torch import Tensor
 
 from robust.graph import Kind, Node
 from verifiers.branching.domains import Domains
-from verifiers.branching.layout import Layout, kink, open_neurons
+from verifiers.branching.layout import Layout, kink, open_neurons, rows_of
 from verifiers.branching.neuron_tree import NeuronTree
 from verifiers.branching.problem import Problem
 from verifiers.branching.split_search import SplitSearch
@@ -49,7 +49,7 @@ def rank(problem: Problem, domains: Domains, tries: int, rows: int, effort: Effo
     """What to split in each domain.
 
     Args:
-        problem: the case.
+        problem: what is asked.
         domains: ``n``, with slopes and multipliers.
         tries: how many columns are tried for each.
         rows: how many domains go through a pass together.
@@ -108,7 +108,7 @@ def splittable(layout: Layout, search: SplitSearch, domains: Domains) -> Tensor:
     found = torch.zeros_like(domains.sides, dtype=torch.bool)
     for index, columns in layout.columns.items():
         found[:, columns] = open_neurons(search.linear, index)[:, layout.places[index]]
-    low, high = layout.compact()
+    low, high = (rows_of(end, search.origin) for end in layout.compact())
     wide = (domains.upper - domains.lower) > NARROW * (high - low)
     finite = torch.isfinite(domains.lower) & torch.isfinite(domains.upper)
     return found & (_kinks(layout) | (wide & finite))

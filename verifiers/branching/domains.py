@@ -16,7 +16,7 @@ class Domains:
     """``n`` parts of the input set: where every neuron of the layout is between its bounds.
 
     Attributes:
-        clause: int64 ``[n]``, which clause of the unsafe set is asked about.
+        clause: int64 ``[n]``, which clause of the problem is asked about; that says whose domain it is.
         bound: float64 ``[n]``, the best bound that the search knows (not confirmed).
         leaf: int64 ``[n]``, place in the tree; -1 where none is kept.
         lower: float64 ``[n, width]``.
@@ -40,8 +40,8 @@ class Domains:
     def __len__(self) -> int:
         return len(self.clause)
 
-    def take(self, rows: Tensor) -> Domains:
-        """Those at ``rows`` (indices or mask)."""
+    def take(self, rows: Tensor | slice) -> Domains:
+        """Those at ``rows`` (indices, mask or slice)."""
         return Domains(*(getattr(self, item.name)[rows] for item in fields(self)))
 
     @classmethod
@@ -68,14 +68,16 @@ class Domains:
 
 
 class Pool:
-    """Open domains.
+    """Open domains of many cases.
 
     Args:
         like: a batch of the same widths.
+        owner: int64 ``[clauses]``, the case that each clause belongs to.
+        cases: how many cases there are.
     """
 
-    def __init__(self, like: Domains) -> None:
-        self._device = like.clause.device
+    def __init__(self, like: Domains, owner: Tensor, cases: int) -> None:
+        self._device, self._owner, self._cases = like.clause.device, owner, cases
         self._store = like.take(torch.zeros(0, dtype=torch.int64, device=self._device))
         self._free = torch.ones(0, dtype=torch.bool, device=self._device)
 
@@ -89,10 +91,16 @@ class Pool:
         return sum(part.element_size() * part[:1].numel() for part in parts) * len(self)
 
     @property
-    def worst(self) -> float:
-        """The smallest bound; infinite when there is none."""
-        bounds = self._store.bound[~self._free]
-        return float(bounds.min()) if len(bounds) else float("inf")
+    def counts(self) -> Tensor:
+        """Domains of each case: int64 ``[cases]``."""
+        return torch.bincount(self._owner[self._store.clause[~self._free]], minlength=self._cases)
+
+    @property
+    def worst(self) -> Tensor:
+        """The smallest bound of each case, float64 ``[cases]``; infinite where there is none."""
+        found = torch.full((self._cases,), torch.inf, dtype=torch.float64, device=self._device)
+        taken = ~self._free
+        return found.scatter_reduce(0, self._owner[self._store.clause[taken]], self._store.bound[taken], "amin")
 
     def put(self, domains: Domains) -> None:
         """Add a batch."""
@@ -107,10 +115,25 @@ class Pool:
             getattr(self._store, item.name)[slots] = getattr(domains, item.name)
         self._free[slots] = False
 
-    def pop(self, count: int, *, nearest: bool = False) -> Domains:
-        """Take out the ``count`` domains with the smallest bounds; with ``nearest`` the largest."""
-        taken = torch.nonzero(~self._free)[:, 0]
-        order = self._store.bound[taken].argsort(descending=nearest, stable=True)
-        slots = taken[order[:count]]
+    def pop(self, count: int, turn: Tensor, room: Tensor, *, nearest: bool = False) -> Domains:
+        """Take out at most ``count`` domains, case after case, of each those with the smallest bounds.
+
+        Args:
+            count: of all cases together.
+            turn: int64 ``[cases]``, the order of the cases, the smallest first.
+            room: int64 ``[cases]``, how many may be taken of each.
+            nearest: those with the largest bounds instead.
+        """
+        slots = torch.nonzero(~self._free)[:, 0]
+        slots = slots[self._store.bound[slots].argsort(descending=nearest, stable=True)]
+        turns = turn[self._owner[self._store.clause[slots]]]
+        order = turns.argsort(stable=True)
+        slots, turns = slots[order], turns[order]
+        place = torch.arange(len(slots), device=self._device) - torch.searchsorted(turns, turns)
+        slots = slots[place < room[self._owner[self._store.clause[slots]]]][:count]
         self._free[slots] = True
         return self._store.take(slots)
+
+    def drop(self, case: int) -> None:
+        """Forget the domains of a case."""
+        self._free |= self._owner[self._store.clause] == case

@@ -44,13 +44,14 @@ def solved(problem: Problem, domain: Domains, price: float) -> Leaf | None:
     """The programme of one domain; None where the input set is not a box, or the solver gives up.
 
     Args:
-        problem: the case.
+        problem: what is asked.
         domain: one, with every neuron decided.
         price: see ``PRICES``.
     """
     from scipy import optimize  # takes a quarter of a second, which most queries need not wait for
 
-    region = problem.layout.root.region
+    samples = problem.sample[domain.clause]
+    region = problem.layout.root.region.take(samples)
     if region.center is not None:
         return None
     present = problem.present[domain.clause[0]]
@@ -106,9 +107,10 @@ class _Affine:
 
     def __init__(self, problem: Problem, domain: Domains) -> None:
         layout = problem.layout
-        bounds = layout.bounds(domain.lower, domain.upper, torch.float64)
+        samples = problem.sample[domain.clause]
+        bounds = layout.bounds(domain.lower, domain.upper, samples, torch.float64)
         self._layout = layout
-        self._linear = LinearBounds(layout.network, layout.root.region, bounds, layout.root.rules)
+        self._linear = LinearBounds(layout.network, layout.root.region.take(samples), bounds, layout.root.rules)
 
     def of(self, index: int, functions: Tensor) -> tuple[Tensor, Tensor]:
         """Coefficients ``[m, inputs]`` and constants ``[m]`` of functions ``[m, elements]`` of a node."""

@@ -19,10 +19,11 @@ from verifiers.relaxations.maximum import maximum_lines
 
 @dataclass(frozen=True, eq=False)
 class Layout:
-    """The columns of a domain: neurons that nonlinear nodes read and whose bounds at the root leave a gap.
+    """The columns of a domain: neurons that nonlinear nodes read and whose bounds at the root leave a gap, in any of the
+    input sets.
 
     Attributes:
-        root: float64 bounds of all nodes over the whole input set (one set).
+        root: float64 bounds of all nodes over ``s`` whole input sets.
         node: what is asked about; only what lies below has columns.
         places: operand node -> int64 ``[k]``, its flat places that have a column; nodes in topological order.
         columns: operand node -> which columns are its.
@@ -43,7 +44,7 @@ class Layout:
         last = network.graph.output if node is None else node
         places, columns, slopes, start = {}, {}, {}, 0
         for index in sorted(index for index in network.relaxed_operands if index < last):
-            found = torch.nonzero(open_neurons(root, index)[0])[:, 0]
+            found = torch.nonzero(open_neurons(root, index).any(0))[:, 0]
             if len(found):
                 places[index], columns[index] = found, slice(start, start + len(found))
                 start += len(found)
@@ -63,6 +64,11 @@ class Layout:
         return self.root.network
 
     @property
+    def samples(self) -> int:
+        """Whole input sets."""
+        return len(self.root.region)
+
+    @property
     def width(self) -> int:
         """Columns of bounds."""
         return max((columns.stop for columns in self.columns.values()), default=0)
@@ -74,30 +80,37 @@ class Layout:
 
     @cached_property
     def reach(self) -> Mapping[int, Tensor]:
-        """Node -> the largest absolute value ``[elements]`` of each element over the whole input set."""
-        found = {index: bounds.flat(1) for index, bounds in self.root.bounds.items()}
-        return {index: torch.maximum(ends[0].abs(), ends[1].abs())[0] for index, ends in found.items()}
+        """Node -> the largest absolute value ``[s, elements]`` of each element over each whole input set."""
+        found = {index: bounds.flat(self.samples) for index, bounds in self.root.bounds.items()}
+        return {index: torch.maximum(ends[0].abs(), ends[1].abs()) for index, ends in found.items()}
 
     def compact(self) -> tuple[Tensor, Tensor]:
-        """Bounds ``[1, width]`` of the root."""
-        ends = [self.root.bounds[index].flat(1) for index in self.places]
-        empty = self.root.region.lower.new_zeros(1, 0)
+        """Bounds ``[s, width]`` of the root."""
+        ends = [self.root.bounds[index].flat(self.samples) for index in self.places]
+        empty = self.root.region.lower.new_zeros(self.samples, 0)
         low = [end[0][:, places] for end, places in zip(ends, self.places.values(), strict=True)]
         high = [end[1][:, places] for end, places in zip(ends, self.places.values(), strict=True)]
         return torch.cat([empty, *low], 1), torch.cat([empty, *high], 1)
 
-    def bounds(self, lower: Tensor, upper: Tensor, dtype: torch.dtype) -> dict[int, Bounds]:
-        """Bounds of the nodes that nonlinear nodes read, for domains ``[n, width]``, rounded outward to ``dtype``."""
+    def bounds(self, lower: Tensor, upper: Tensor, samples: Tensor, dtype: torch.dtype) -> dict[int, Bounds]:
+        """Bounds of the nodes that nonlinear nodes read, rounded outward.
+
+        Args:
+            lower, upper: of domains, ``[n, width]``.
+            samples: int64 ``[n]``, which input set each is a part of.
+            dtype: to which they are rounded.
+        """
         count, result = len(lower), {}
         for index in self.network.relaxed_operands:
             if index >= self.node:
                 continue
             node = self.network.graph.nodes[index]
             ends = []
-            for end, values, down in zip(self.root.bounds[index].flat(1), (lower, upper), (True, False), strict=True):
-                dense = outward(end, dtype, down=down).expand(count, -1)
+            whole = self.root.bounds[index].flat(self.samples)
+            for end, values, down in zip(whole, (lower, upper), (True, False), strict=True):
+                dense = rows_of(outward(end, dtype, down=down), samples)
                 if index in self.places:
-                    dense = dense.clone()
+                    dense = dense.clone() if self.samples == 1 else dense
                     dense[:, self.places[index]] = outward(values[:, self.columns[index]], dtype, down=down)
                 ends.append(dense.reshape(node.batched(count)))
             result[index] = Bounds(ends[0], ends[1])
@@ -109,6 +122,11 @@ class Layout:
         nodes = [torch.full_like(places, index) for index, places in self.places.items()]
         empty = torch.zeros(0, dtype=torch.int64, device=self.network.graph.device)
         return torch.cat([empty, *nodes]), torch.cat([empty, *self.places.values()])
+
+
+def rows_of(table: Tensor, samples: Tensor) -> Tensor:
+    """``table [s, ...]`` at ``samples [n]``; without a copy where there is one input set."""
+    return table.expand(len(samples), *table.shape[1:]) if len(table) == 1 else table[samples]
 
 
 def open_neurons(linear: LinearBounds, index: int) -> Tensor:

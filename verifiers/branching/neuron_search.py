@@ -1,27 +1,25 @@
-"""The search over domains: worst first, many at once."""
+"""The search over domains of many cases: those near a decision first, worst domains first, many at once."""
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Callable
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from robust.properties import UnsafeSet
-from robust.properties.rounding import outward, step
 from verifiers.branching.branching import Ranking, halves, rank
 from verifiers.branching.domains import Domains, Pool
 from verifiers.branching.exact_leaf import PRICES, solved
 from verifiers.branching.neuron_tree import NeuronTree
 from verifiers.branching.problem import Problem
+from verifiers.branching.standings import Standings
+from verifiers.branching.trial import TIE, Trial
 from verifiers.deadline import Deadline, OutOfTimeError
 from verifiers.memory import Effort, out_of_memory
 
 FIRST_STEPS, STEPS = 40, 12
-"""Steps of the search for the whole input set, and for a half."""
+"""Steps of the search for a whole input set, and for a half."""
 FIRST_RATE, RATE = 0.25, 0.15
 TRIES = 6
 """Neurons that are tried for each split."""
@@ -31,104 +29,117 @@ LARGEST = 1024
 """Domains that go through a pass together, at most."""
 QUICK, SLOW = 0.1, 0.3
 """Seconds of a pass below which the next batch may be larger, and above which it is made smaller."""
-SHOWN = 64
-"""Points of the worst domains that are looked at for a witness in each round."""
 KEPT_BYTES = 64
 """Open domains may take so many times the budget for temporaries. From half of it on the largest bounds go first."""
+UNDECIDED = "neurons are all split and a linear programme does not decide"
 
 
 class NeuronSearch:
-    """Branch and bound over one case.
+    """Branch and bound over the cases of a problem.
+
+    Args:
+        problem: what is asked.
+        standings: of its cases; outcomes go there.
+        trial: takes points where relaxed networks are minimal.
+        effort: limits.
+        tree: takes the splits.
+        counted: domains are counted, not seconds: batches do not depend on how long a pass takes.
 
     Attributes:
-        count: domains bounded so far.
-        witness: ``[*shape]``, replayed.
-        reason: why the search stopped, where that was neither time nor success.
+        standings: as given.
     """
 
     def __init__(
         self,
         problem: Problem,
-        unsafe: UnsafeSet,
-        replay: Callable[[Tensor], Tensor | None] | None,
+        standings: Standings,
+        trial: Trial,
         effort: Effort,
         tree: NeuronTree | None,
+        *,
+        counted: bool,
     ) -> None:
-        self._problem, self._unsafe, self._replay = problem, unsafe, replay
-        self._effort, self._tree = effort, tree
-        self._pool = Pool(problem.start())
+        self._problem, self.standings, self._trial = problem, standings, trial
+        self._effort, self._tree, self._counted = effort, tree, counted
+        self._pool = Pool(problem.start(), problem.case, len(standings.live))
         self._most = min(LARGEST, problem.rows(effort))
         self._rows = min(64, self._most)
-        self._closed, self._stuck, self._lowest_stuck = math.inf, 0, math.inf
-        self.count, self.reason = 0, ""
-        self.witness: Tensor | None = None
-
-    @property
-    def open(self) -> int:
-        """Domains that are neither split nor proved."""
-        return len(self._pool) + self._stuck
-
-    @property
-    def bound(self) -> float | None:
-        """The smallest bound over all leaves."""
-        lowest = min(self._closed, self._pool.worst, self._lowest_stuck)
-        return lowest if math.isfinite(lowest) else None
-
-    @property
-    def decided(self) -> bool:
-        """Whether there is nothing left to do."""
-        return self.witness is not None or not len(self._pool)
 
     def begin(self) -> None:
-        """Bound the whole input set, for every clause; what is not proved goes to the pool."""
+        """Bound the whole input sets, for every clause; what is not proved goes to the pool."""
         problem, start = self._problem, self._problem.start()
         if self._tree is not None:
-            clauses = torch.arange(len(problem.present), device=start.clause.device)
-            roots = self._tree.ask(problem.layout.node, clauses, 0).to(clauses)
+            roots = self._tree.ask(problem.layout.node, problem.number, 0, problem.case).to(start.clause)
             start = replace(start, leaf=roots[start.clause])
-        self._pool.put(start)
-        start = self._improved(self._pool.pop(len(start)), FIRST_STEPS, FIRST_RATE)
-        sure = self._confirmed(start)
-        best = torch.full((len(problem.present),), -torch.inf, dtype=torch.float64, device=sure.device)
+        start = self._improved(start, FIRST_STEPS, FIRST_RATE)
+        best = torch.full((len(problem.present),), -torch.inf, dtype=torch.float64, device=start.bound.device)
+        sure = torch.full_like(start.bound, -torch.inf)
+        promising = torch.nonzero(start.bound > 0)[:, 0]
+        if len(promising):
+            sure[promising] = self._confirmed(start.take(promising))
         best = best.scatter_reduce(0, start.clause, sure, "amax")
         top = (sure == best[start.clause]) & (sure > 0)
         self._close(start.take(top), sure[top])
         self._pool.put(self._mixed(start.take(best[start.clause] <= 0)))
+        self.standings.begun(self._pool.worst)
+        self._settle()
 
-    def run(self, deadline: Deadline) -> None:
-        """Split the worst until nothing is open, a witness is found, or time is up.
+    def run(self, deadline: Deadline, most: int | None = None) -> None:
+        """Split until every case is decided or has had its part, or time is up.
+
+        Args:
+            deadline: of this run.
+            most: domains of each case, after which it waits for another run.
 
         Raises:
             OutOfTimeError: the effort's own time was up.
         """
-        while not self.decided and not deadline.expired:
-            limit = KEPT_BYTES * self._effort.budget(self._problem.layout.network.graph.device)
-            if self._pool.bytes > limit:
-                self.reason = "open domains take too much memory"
+        limit = KEPT_BYTES * self._effort.budget(self._problem.layout.network.graph.device)
+        while not deadline.expired:
+            left = self._left(most)
+            if not bool((left > 0).any()):
                 return
-            self._round(nearest=self._pool.bytes > limit // 2)
+            if self._pool.bytes > limit:
+                self._give_up(int(self._pool.counts.argmax()), "open domains take too much memory")
+            else:
+                self._round(left, nearest=self._pool.bytes > limit // 2)
 
-    def _round(self, *, nearest: bool) -> None:
-        taken = self._pool.pop(max(1, self._rows // 2), nearest=nearest)
+    def stop(self, reason: str) -> None:
+        """Give up all cases that are not decided."""
+        for case in torch.nonzero(self.standings.live)[:, 0].tolist():
+            self._give_up(case, reason)
+
+    def _left(self, most: int | None) -> Tensor:
+        """How many domains of each case may be split now: int64 ``[cases]``."""
+        open_ = self._pool.counts
+        if most is None:
+            return open_
+        return torch.minimum(open_, (most - self.standings.count + 1).clamp_min(0) // 2)
+
+    def _round(self, left: Tensor, *, nearest: bool) -> None:
+        turn = self.standings.turn(self._pool.counts, self._pool.worst)
+        taken = self._pool.pop(max(1, self._rows // 2), turn, left, nearest=nearest)
         try:
             parts = self._split(taken)
         except OutOfTimeError:
-            self._pool.put(taken)
+            self._pool.put(self._living(taken))
             raise
         except RuntimeError as error:
-            self._pool.put(taken)
+            self._pool.put(self._living(taken))
             if not out_of_memory(error) or self._rows == 1:
                 raise
             self._most = self._rows = max(1, self._rows // 2)
             return
-        self._pool.put(parts)
+        self._pool.put(self._living(parts))
+        self._settle()
 
     def _split(self, domains: Domains) -> Domains:
         """What is left open of domains after splitting each."""
         ranking = rank(self._problem, domains, TRIES, 2 * self._rows, self._effort)
-        self._show(ranking.points)
+        self._show(ranking.points, domains)
         usable = ranking.usable[:, 0]
         self._leaves(domains.take(~usable))
+        usable = usable & self.standings.live[self._problem.case[domains.clause]]
         if not bool(usable.any()):
             return domains.take(usable)
         chosen = domains.take(usable)
@@ -143,19 +154,19 @@ class NeuronSearch:
         return parts.take(open_)
 
     def _improved(self, domains: Domains, steps: int, rate: float) -> Domains:
-        """Domains with better bounds; batches grow and shrink with how long a pass takes."""
-        parts, start = [], 0
+        """Domains with better bounds; batches grow, and shrink where a pass takes long."""
+        parts, start = [domains.take(slice(0, 0))], 0
         while start < len(domains):
-            part = domains.take(torch.arange(start, min(start + self._rows, len(domains))))
+            part = domains.take(slice(start, start + self._rows))
             clock = time.monotonic()
             parts.append(self._problem.improve(part, steps, rate, self._effort))
-            seconds = (time.monotonic() - clock) / (2 * steps + 1)
+            seconds = 0.0 if self._counted else (time.monotonic() - clock) / (2 * steps + 1)
             start += self._rows
             if seconds < QUICK and len(part) == self._rows:
                 self._rows = min(2 * self._rows, self._most)
             elif seconds > SLOW:
                 self._rows = max(1, self._rows // 2)
-        self.count += len(domains)
+        self.standings.bounded(self._problem.case[domains.clause])
         return Domains.cat(parts)
 
     def _confirmed(self, domains: Domains) -> Tensor:
@@ -165,60 +176,74 @@ class NeuronSearch:
         return torch.cat([self._problem.confirmed(domains.take(part), self._effort) for part in parts])
 
     def _close(self, domains: Domains, bounds: Tensor) -> None:
-        if not len(domains):
-            return
-        self._closed = min(self._closed, float(bounds.min()))
-        if self._tree is not None:
+        self.standings.closed(self._problem.case[domains.clause], bounds)
+        if self._tree is not None and len(domains):
             self._tree.close(domains.leaf, bounds)
 
     def _mixed(self, domains: Domains) -> Domains:
         """One domain per clause: its best constraint, and where there are several, some of each."""
-        chosen = []
-        for clause in sorted(set(domains.clause.tolist())):
-            rows = torch.nonzero(domains.clause == clause)[:, 0]
-            one = domains.take(rows[domains.bound[rows].argmax()][None])
-            if len(rows) > 1:
-                weights = 0.7 * one.weights + 0.3 * self._problem.present[clause].double() / len(rows)
-                bound = torch.full_like(one.bound, -torch.inf)
-                one = self._improved(replace(one, weights=weights, bound=bound), FIRST_STEPS, FIRST_RATE)
-            chosen.append(one)
-        return Domains.cat(chosen) if chosen else domains
+        order = domains.bound.argsort(descending=True, stable=True)
+        order = order[domains.clause[order].argsort(stable=True)]
+        clause = domains.clause[order]
+        first = torch.ones_like(clause, dtype=torch.bool)
+        first[1:] = clause[1:] != clause[:-1]
+        best = domains.take(order[first])
+        present = self._problem.present[best.clause].double()
+        several = present.sum(1) > 1
+        mixed, present = best.take(several), present[several]
+        weights = 0.7 * mixed.weights + 0.3 * present / present.sum(1, keepdim=True)
+        mixed = replace(mixed, weights=weights, bound=torch.full_like(mixed.bound, -torch.inf))
+        return Domains.cat([best.take(~several), self._improved(mixed, FIRST_STEPS, FIRST_RATE)])
 
     def _leaves(self, domains: Domains) -> None:
         """Close decided domains by their linear programmes; those that resist stay open for good."""
         for place in range(len(domains)):
             self._effort.check()
-            domain = domains.take(torch.tensor([place], device=domains.clause.device))
-            if not self._solved(domain):
-                self._stuck += 1
-                self._lowest_stuck = min(self._lowest_stuck, float(domain.bound[0]))
-                self.reason = "neurons are all split and a linear programme does not decide"
+            domain = domains.take(slice(place, place + 1))
+            case = int(self._problem.case[domain.clause])
+            if self.standings.live[case] and not self._solved(domain):
+                self.standings.stuck(case, float(domain.bound), UNDECIDED)
 
     def _solved(self, domain: Domains) -> bool:
         for price in PRICES:
             leaf = solved(self._problem, domain, price)
             if leaf is None:
                 return False
-            self._show(leaf.point[None])
+            self._show(leaf.point[None], domain)
             sure = self._problem.confirmed(leaf.domain, self._effort)
             if bool(sure[0] > 0):
                 self._close(leaf.domain, sure)
                 return True
         return False
 
-    def _show(self, points: Tensor) -> None:
-        """Replay points ``[k, inputs]`` that reach the unsafe set in float32."""
-        if self._replay is None or self.witness is not None:
+    def _show(self, points: Tensor, domains: Domains) -> None:
+        """Try points ``[n, inputs]`` of domains; cases that one of them settles leave."""
+        alive = self.standings.live[self._problem.case[domains.clause]]
+        if not bool(alive.any()):
             return
-        region = self._problem.layout.root.region
-        low = step(outward(region.lower, torch.float32, down=False), down=False)
-        high = step(outward(region.upper, torch.float32, down=True), down=True)
-        points = points[:SHOWN].to(low).reshape(-1, *low.shape[1:])
-        points = torch.minimum(torch.maximum(torch.minimum(points, high), low), region.upper.to(low))
-        outputs = self._problem.layout.network.to(torch.float32).graph.forward(points).flatten(1)
-        reached = self._unsafe.contains(outputs)
-        if bool(reached.any()):
-            self.witness = self._replay(points[reached])
+        witnesses, ties = self._trial(points[alive], domains.clause[alive])
+        open_, worst = self._pool.counts, self._pool.worst
+        taken = torch.bincount(self._problem.case[domains.clause], minlength=len(open_))
+        for case, witness in witnesses.items():
+            self.standings.falsified(case, witness, int(open_[case] + taken[case]), float(worst[case]))
+            self._pool.drop(case)
+        for case in ties:
+            own = domains.bound[self._problem.case[domains.clause] == case].min()
+            lowest = min(float(worst[case]), float(own))
+            self.standings.stopped(case, TIE, int(open_[case] + taken[case]), lowest)
+            self._pool.drop(case)
+
+    def _living(self, domains: Domains) -> Domains:
+        return domains.take(self.standings.live[self._problem.case[domains.clause]])
+
+    def _settle(self) -> None:
+        """Cases of which nothing is left to be split leave."""
+        for case in torch.nonzero(self.standings.live & (self._pool.counts == 0))[:, 0].tolist():
+            self.standings.ended(case)
+
+    def _give_up(self, case: int, reason: str) -> None:
+        self.standings.stopped(case, reason, int(self._pool.counts[case]), float(self._pool.worst[case]))
+        self._pool.drop(case)
 
 
 def _levels(ranking: Ranking) -> Tensor:

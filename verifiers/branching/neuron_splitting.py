@@ -5,11 +5,14 @@ unsafe set has a mixture of constraints whose lower bound there is positive. Bou
 from ``branching``, bounds of inner neurons from ``root`` and ``refine``. The search works in float32; what it closes is
 confirmed in float64, with the same slopes and multipliers, less the margins of ``verifiers.certify``; what does not
 confirm is split on. A domain in which all neurons are decided goes to a linear programme, and is bounded by its dual.
+
+Domains of different cases go through the passes together (``neuron_search``), in an order that ``standings`` gives.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import torch
@@ -17,22 +20,26 @@ from torch import Tensor
 
 from robust.properties import Property
 from robust.record.answer import Verdict
+from verifiers.branching.case_groups import Group, groups_of
 from verifiers.branching.neuron_search import NeuronSearch
 from verifiers.branching.neuron_tree import NeuronTree
-from verifiers.branching.outcome import Outcome
+from verifiers.branching.outcome import Outcome, Replay
 from verifiers.branching.problem import Problem
-from verifiers.branching.refine import refined
-from verifiers.branching.root import root_bounds
+from verifiers.branching.proof import ProofTree
+from verifiers.branching.refine import Allowance, refined
+from verifiers.branching.root import joined, root_bounds
+from verifiers.branching.standings import Standings
+from verifiers.branching.trial import Trial
 from verifiers.deadline import Deadline, OutOfTimeError
+from verifiers.linear_bounds import LinearBounds
 from verifiers.margins import require_fit
 from verifiers.memory import Effort, out_of_memory
 from verifiers.network import Network
-from verifiers.region import region_of
 
 ROOT_STEPS = 20
 """Steps of optimisation for each inner neuron."""
 FIRST_SHARE, FIRST_SECONDS = 0.1, 10.0
-"""The search before inner neurons are refined: at most this share of the time, and so many seconds."""
+"""The search before inner neurons are refined: at most this share of the time, and so many seconds for each case."""
 REFINE_SHARE, REFINE_SECONDS = 0.5, 120.0
 """The same of refining them."""
 
@@ -44,9 +51,10 @@ def split_neurons(
     *,
     replay: Callable[[Tensor], Tensor | None] | None = None,
     effort: Effort | None = None,
+    domains: int | None = None,
     keep_proof: bool = False,
 ) -> Outcome:
-    """Decide a case by splitting neurons.
+    """Decide one case by splitting neurons: ``split_many`` of it alone.
 
     Args:
         network: prepared graph, in any arithmetic.
@@ -54,8 +62,7 @@ def split_neurons(
         deadline: when to stop; kept within a pass of the bounds.
         replay: from candidates ``[k, *shape]``, float32 and inside the input set up to rounding, to the first that the
             real model confirms as a witness, or None; without it nothing is FALSIFIED.
-        effort: limits on memory and time.
-        keep_proof: hand back the tree of a proof.
+        effort, domains, keep_proof: see ``split_many``.
 
     Returns:
         VERIFIED when all leaves are confirmed, FALSIFIED with a replayed witness, else UNKNOWN.
@@ -64,94 +71,168 @@ def split_neurons(
         PropertyError: the case does not fit the network, or its input set is of a kind that bounds do not know.
         UnsupportedOperatorError: an operator without a rule.
     """
-    require_fit(network.graph, case)
+    ask = None if replay is None else lambda _, points: replay(points)
+    return split_many(
+        network, [case], deadline, replay=ask, effort=effort, domains=domains, keep_proof=keep_proof
+    )[0]
+
+
+def split_many(
+    network: Network,
+    cases: Sequence[Property],
+    deadline: Deadline,
+    *,
+    replay: Replay | None = None,
+    effort: Effort | None = None,
+    domains: int | None = None,
+    keep_proof: bool = False,
+    first: bool = False,
+    watch: Callable[[int, Outcome], None] = lambda case, outcome: None,
+) -> list[Outcome]:
+    """Decide cases of one network by splitting neurons, their domains in common batches.
+
+    Cases over the same input set share the bounds of inner neurons. Time goes to cases that are near a decision first,
+    but none gets twice as many domains as another that still waits.
+
+    Args:
+        network: prepared graph, in any arithmetic.
+        cases: over input sets that ``region_of`` takes, of any kinds.
+        deadline: when to stop; kept within a pass of the bounds.
+        replay: as in ``split_neurons``, with the number of the case.
+        effort: limits on memory and time.
+        domains: about how many may be bounded for each case, half of them for bounds of inner neurons. Then the search
+            does not look at the clock (but for the deadline), and the same call gives the same answers.
+        keep_proof: hand back the trees of proofs.
+        first: the first witness ends the search.
+        watch: told the number and the outcome of each case as soon as it has one: what an interruption leaves.
+
+    Returns:
+        The outcomes in the order of the cases: VERIFIED when all leaves are confirmed, FALSIFIED with a replayed
+        witness, else UNKNOWN.
+
+    Raises:
+        PropertyError: a case does not fit the network, or its input set is of a kind that bounds do not know.
+        UnsupportedOperatorError: an operator without a rule.
+    """
+    for case in cases:
+        require_fit(network.graph, case)
+    outcomes: dict[int, Outcome] = {}
     asked = effort or Effort()
-    limits = replace(asked, expired=lambda: deadline.expired or (asked.expired is not None and asked.expired()))
-    run = _Run(network, case, deadline, replay, limits, NeuronTree() if keep_proof else None)
-    try:
+
+    def broken() -> bool:
+        return first and any(outcome.verdict is Verdict.FALSIFIED for outcome in outcomes.values())
+
+    def done(case: int, outcome: Outcome) -> None:
+        if case not in outcomes:
+            outcomes[case] = outcome
+            watch(case, outcome)
+
+    waiting = len(cases)
+    for group in groups_of(network, cases, asked):
+        share = deadline.within(deadline.left * len(group.places) / waiting)
+        waiting -= len(group.places)
+        run = _Run(network, group, share, replay, asked, domains, broken, done)
+        if keep_proof:
+            run.keep_proofs()
         with torch.no_grad():
-            run.all()
-    except OutOfTimeError:
-        return run.unknown("time ran out")
-    except RuntimeError as error:
-        if not out_of_memory(error):
-            raise
-        return run.unknown("memory did not suffice")
-    return run.outcome()
+            run.decide()
+    return [outcomes[place] for place in range(len(cases))]
 
 
 class _Run:
-    """The stages: bounds at the root, a short search, bounds of inner neurons refined, the long search."""
+    """The stages for one group: bounds at the root, a short search, bounds of inner neurons refined, the long search."""
 
     def __init__(
         self,
         network: Network,
-        case: Property,
+        group: Group,
         deadline: Deadline,
-        replay: Callable[[Tensor], Tensor | None] | None,
+        replay: Replay | None,
         effort: Effort,
-        tree: NeuronTree | None,
+        domains: int | None,
+        broken: Callable[[], bool],
+        done: Callable[[int, Outcome], None],
     ) -> None:
-        self._network, self._case, self._deadline = network, case, deadline
-        self._replay, self._effort, self._tree = replay, effort, tree
+        self._network, self._group, self._deadline, self._replay = network.to(torch.float64), group, deadline, replay
+        self._domains, self._broken, self._done = domains, broken, done
+        own = effort.expired
+        self._effort = replace(effort, expired=lambda: deadline.expired or broken() or (own is not None and own()))
         self._search: NeuronSearch | None = None
-        self._earlier = 0
+        self._trees: list[NeuronTree] | None = None
 
-    def all(self) -> None:
-        """Run all stages, or as many as it takes.
+    def keep_proofs(self) -> None:
+        """Keep a tree of every case."""
+        self._trees = [NeuronTree() for _ in self._group.cases]
 
-        Raises:
-            OutOfTimeError: there was no time for more.
-        """
-        region = region_of([self._case.inputs]).to(torch.float64, self._network.graph.device)
-        root = root_bounds(self._network.to(torch.float64), region, self._effort, ROOT_STEPS)
-        search = self._begin(Problem.of(root, self._case))
-        search.run(self._deadline.within(min(FIRST_SECONDS, FIRST_SHARE * self._deadline.left)))
-        if search.decided:
-            return
-        seconds = min(REFINE_SECONDS, REFINE_SHARE * self._deadline.left)
-        tree = None if self._tree is None else NeuronTree()
-        better = refined(root, self._effort, seconds, ROOT_STEPS, tree)
-        if better is not root:
-            self._tree = tree
-            search = self._begin(Problem.of(better, self._case))
-        search.run(self._deadline)
+    def decide(self) -> None:
+        """Run all stages, or as many as it takes; every case of the group gets an outcome."""
+        try:
+            self._all()
+        except OutOfTimeError:
+            self._stop("a witness of another case ended the search" if self._broken() else "time ran out")
+        except RuntimeError as error:
+            if not out_of_memory(error):
+                raise
+            self._stop("memory did not suffice")
+
+    def _all(self) -> None:
         self._effort.check()
+        root = root_bounds(self._network, self._group.region, self._effort, ROOT_STEPS)
+        search = self._begun(root, torch.zeros_like(self._group.samples))
+        until = self._deadline
+        if self._domains is None:
+            until = until.within(min(FIRST_SECONDS * len(self._group.cases), FIRST_SHARE * until.left))
+        search.run(until, None if self._domains is None else math.ceil(FIRST_SHARE * self._domains))
+        open_ = torch.nonzero(search.standings.live)[:, 0].tolist()
+        better = self._refined(root, open_) if open_ else None
+        if better is not None:
+            search = self._begun(better, search.standings.count[open_])
+        search.run(self._deadline, self._domains)
+        self._effort.check()
+        search.stop(f"the limit of {self._domains} domains is reached")
 
-    def _begin(self, problem: Problem) -> NeuronSearch:
-        self._earlier = 0 if self._search is None else self._search.count
-        self._search = NeuronSearch(problem, self._case.unsafe, self._replay, self._effort, self._tree)
-        self._search.begin()
-        return self._search
+    def _begun(self, root: LinearBounds, earlier: Tensor) -> NeuronSearch:
+        group, trees = self._group, self._trees
+        tree = None if trees is None else NeuronTree()
+        problem = Problem.of(root, group.cases, group.samples)
+        ask, places = self._replay, group.places
 
-    def unknown(self, reason: str) -> Outcome:
-        """What is known when the search stops short."""
-        if self._search is None:
-            return Outcome(Verdict.UNKNOWN, f"{reason} before anything was bounded")
-        search = self._search
-        said = f"{reason}: {search.open} of {self._domains} domains are open"
-        return Outcome(Verdict.UNKNOWN, said, self._unproved(search), self._domains, search.open)
+        def proof(case: int) -> ProofTree | None:
+            return None if trees is None or tree is None else trees[case].followed_by(tree, case)
 
-    @staticmethod
-    def _unproved(search: NeuronSearch) -> float | None:
-        """The bound where there is no proof: never positive, though the search may know better than it can confirm."""
-        return None if search.bound is None else min(search.bound, 0.0)
+        standings = Standings(earlier, lambda case, outcome: self._done(places[case], outcome), proof)
+        replay = None if ask is None else lambda case, points: ask(places[case], points)
+        trial = Trial(problem, group.cases, replay)
+        counted = self._domains is not None
+        search = NeuronSearch(problem, standings, trial, self._effort, tree, counted=counted)
+        search.begin()
+        self._search = search
+        return search
 
-    @property
-    def _domains(self) -> int:
-        return self._earlier + (0 if self._search is None else self._search.count)
+    def _refined(self, root: LinearBounds, rows: Sequence[int]) -> LinearBounds | None:
+        """Tighter bounds over the input sets of the cases ``rows``, to which the group shrinks; None, and the group as it
+        was, where splits gain too little in all of them."""
+        group, needed = self._group.take(rows)
+        every = min(REFINE_SECONDS * len(needed), REFINE_SHARE * self._deadline.left)
+        clock, parts, trees, changed = Allowance(every), [], [], False
+        for place in range(len(needed)):
+            one, tree = root.take(needed[place : place + 1]), NeuronTree()
+            allowance = clock.part(len(needed) - place)
+            if self._domains is not None:
+                allowance = Allowance(0.0, int(REFINE_SHARE * self._domains))
+            better = refined(one, self._effort, allowance, ROOT_STEPS, None if self._trees is None else tree)
+            changed = changed or better is not one
+            parts.append(better)
+            trees.append(tree)
+        if not changed:
+            return None
+        self._group = group
+        if self._trees is not None:
+            self._trees = [trees[sample] for sample in group.samples.tolist()]
+        return LinearBounds(root.network, group.region, joined(parts), root.rules)
 
-    def outcome(self) -> Outcome:
-        """The answer of a search that came to its end."""
-        search = self._search
-        if search is None:
-            return self.unknown("nothing was asked")
-        if search.witness is not None:
-            reason = "the minimal point of a domain reaches the unsafe set; replayed on the real model"
-            return Outcome(
-                Verdict.FALSIFIED, reason, self._unproved(search), self._domains, search.open, witness=search.witness
-            )
-        if search.open or (search.bound is not None and search.bound <= 0):
-            return self.unknown(search.reason or "the search stopped")
-        reason = f"all {self._domains} domains of split neurons are proved"
-        return Outcome(Verdict.VERIFIED, reason, search.bound, self._domains, proof=self._tree)
+    def _stop(self, reason: str) -> None:
+        if self._search is not None:
+            self._search.stop(reason)
+        for place in self._group.places:
+            self._done(place, Outcome(Verdict.UNKNOWN, f"{reason} before anything was bounded"))

@@ -21,10 +21,12 @@ _NUMBERS = ("threshold", "bound")
 class NeuronTree:
     """Rows of a forest, one tree per question; see ``docs/proofs.md``, section Neuron trees.
 
-    A question is either a clause of the unsafe set (``sign`` 0) or the lower bound of ``sign`` times a neuron.
+    A question is either a clause of the unsafe set (``sign`` 0) or the lower bound of ``sign`` times a neuron. While
+    several cases are searched together, ``owners`` says whose question each is.
     """
 
     questions: list[tuple[int, int, int]] = field(default_factory=list)
+    owners: list[int] = field(default_factory=list)
     _columns: dict[str, list[Column]] = field(default_factory=lambda: {name: [] for name in _INTEGERS + _NUMBERS})
     _rows: int = 0
     _closed: list[tuple[Column, Column]] = field(default_factory=list)
@@ -32,16 +34,18 @@ class NeuronTree:
     def __len__(self) -> int:
         return self._rows
 
-    def ask(self, node: int, places: Tensor, sign: int) -> Tensor:
+    def ask(self, node: int, places: Tensor, sign: int, owners: Tensor | None = None) -> Tensor:
         """Roots of new trees: int64 ``[k]``.
 
         Args:
             node: the network's output for clauses, else the neuron's node.
             places: int64 ``[k]``: numbers of clauses, or flat places of neurons.
             sign: 0 for clauses; 1 for lower bounds of neurons, -1 for lower bounds of their negatives.
+            owners: int64 ``[k]``: whose questions they are; all of case 0 by default.
         """
         first, count = len(self.questions), len(places)
         self.questions += [(node, place, sign) for place in places.tolist()]
+        self.owners += [0] * count if owners is None else owners.tolist()
         question = np.arange(first, first + count)
         none = np.full(count, -1)
         return self._append(none, none, none, none, question, np.full(count, np.nan))
@@ -66,6 +70,22 @@ class NeuronTree:
         }
         for leaves, bounds in self._closed:
             result["bound"][leaves] = bounds
+        return result
+
+    def followed_by(self, other: NeuronTree, owner: int) -> NeuronTree:
+        """A forest of these trees, and after them those trees of another that answer one case's questions."""
+        mine, table = self.table(), other.table()
+        chosen = np.flatnonzero(np.array(other.owners, dtype=np.int64) == owner)
+        rows = np.flatnonzero(np.isin(table["question"], chosen))
+        place = np.full(len(other) + 1, -1)  # the last one is the parent of roots
+        place[rows] = len(self) + np.arange(len(rows))
+        moved = {name: column[rows] for name, column in table.items()}
+        moved["parent"] = place[moved["parent"]]
+        moved["question"] = len(self.questions) + np.searchsorted(chosen, moved["question"])
+        result = NeuronTree([*self.questions, *(other.questions[at] for at in chosen)])
+        result.owners = [0] * len(result.questions)
+        result._columns = {name: [mine[name], moved[name]] for name in result._columns}
+        result._rows = len(self) + len(rows)
         return result
 
     def save(self, path: Path) -> None:

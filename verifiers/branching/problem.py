@@ -1,7 +1,8 @@
-"""One case, prepared: what is asked of every domain, how well it is answered, and when the answer counts."""
+"""Cases of one network, prepared: what is asked of every domain, how well it is answered, and when the answer counts."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -9,7 +10,8 @@ from torch import Tensor
 
 from robust.properties import Property
 from verifiers.branching.domains import Domains
-from verifiers.branching.layout import Layout
+from verifiers.branching.layout import Layout, rows_of
+from verifiers.branching.questions import Questions
 from verifiers.branching.split_search import SplitSearch
 from verifiers.certify import COMFORT, MARGIN, noise_at_middle
 from verifiers.linear_bounds import LinearBounds
@@ -23,16 +25,19 @@ ENOUGH = 1.02
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """What all domains share.
+    """What all domains share: ``c`` clauses, of cases over one or several input sets.
 
     Attributes:
-        layout: of the network over the whole input set.
+        layout: of the network over the whole input sets.
         questions: float64 ``[c, m, outputs]``, the constraints of every clause, zeros behind shorter ones.
         offsets: float64 ``[c, m]``.
         present: bool ``[c, m]``.
         noise: float64 ``[c, m]``, by how much a bound must exceed zero to count: ``MARGIN`` of the magnitude, and what
             rounding typically does to a float32 run of the model (see ``noise_at_middle``).
         goal: float64 ``[c, m]``: where the search is content.
+        sample: int64 ``[c]``, the input set of each clause.
+        case: int64 ``[c]``, the case of each clause.
+        number: int64 ``[c]``, which clause of its case it is.
     """
 
     layout: Layout
@@ -41,47 +46,53 @@ class Problem:
     present: Tensor
     noise: Tensor
     goal: Tensor
+    sample: Tensor
+    case: Tensor
+    number: Tensor
 
     @classmethod
-    def of(cls, root: LinearBounds, case: Property) -> Problem:
-        """From float64 bounds of all nodes over the case's input set."""
+    def of(cls, root: LinearBounds, cases: Sequence[Property], samples: Tensor) -> Problem:
+        """All clauses of some cases.
+
+        Args:
+            root: float64 bounds of all nodes over the cases' input sets.
+            cases: ``k`` of them.
+            samples: int64 ``[k]``, the input set of each.
+        """
         double, region = root.network, root.region
-        longest = max(1, *(len(clause.offset) for clause in case.unsafe.clauses))
-        shape = (len(case.unsafe.clauses), longest, double.graph.outputs)
-        questions = region.lower.new_zeros(shape)
-        present = torch.zeros(shape[:2], dtype=torch.bool, device=questions.device)
-        offsets = torch.zeros_like(questions[:, :, 0])
-        for place, clause in enumerate(case.unsafe.clauses):
-            count = len(clause.offset)
-            questions[place, :count], offsets[place, :count] = clause.matrix.to(questions), clause.offset.to(questions)
-            present[place, :count] = True
-        middle = ((region.lower + region.upper) / 2)[:1]
-        outputs = double.graph.forward(middle).flatten()
-        magnitude = questions.abs() @ outputs.abs() + offsets.abs()
-        rows = questions.flatten(0, 1)[None]
-        noise = MARGIN * magnitude + noise_at_middle(double, region, rows).reshape(magnitude.shape)
-        return cls(Layout.of(root), questions, offsets, present, noise, ENOUGH * noise + COMFORT * magnitude)
+        asked = Questions.of(cases, region.lower.dtype, region.lower.device)
+        case, number = torch.nonzero(asked.real.any(2), as_tuple=True)
+        matrix, offset = (part.unflatten(1, asked.real.shape[1:]) for part in (asked.matrix, asked.offset))
+        questions, offsets, sample = matrix[case, number], offset[case, number], samples[case]
+        outputs = double.graph.forward((region.lower + region.upper) / 2).reshape(len(region), -1)
+        magnitude = torch.bmm(questions.abs(), outputs.abs()[sample][:, :, None])[:, :, 0] + offsets.abs()
+        noise = MARGIN * magnitude + noise_at_middle(double, region.take(sample), questions)
+        goal = ENOUGH * noise + COMFORT * magnitude
+        present = asked.real[case, number]
+        return cls(Layout.of(root), questions, offsets, present, noise, goal, sample, case, number)
 
     @classmethod
     def inner(cls, root: LinearBounds, index: int, places: Tensor) -> Problem:
-        """Elements ``places [k]`` of a node, and after them their negatives, as ``2 k`` clauses of one constraint."""
+        """Elements ``places [k]`` of a node, and after them their negatives, as ``2 k`` clauses of one constraint, over
+        one input set."""
         layout = Layout.of(root, index)
         unit = torch.zeros(len(places), 1, root.network.graph.nodes[index].elements, dtype=torch.float64)
         unit = unit.to(places.device).scatter_(2, places[:, None, None], 1.0)
         questions = torch.cat([unit, -unit])
-        zero = torch.zeros_like(questions[:, :, 0])
-        return cls(layout, questions, zero, torch.ones_like(zero, dtype=torch.bool), zero, zero)
+        zero, first = torch.zeros_like(questions[:, :, 0]), torch.zeros_like(places).repeat(2)
+        present = torch.ones_like(zero, dtype=torch.bool)
+        return cls(layout, questions, zero, present, zero, zero, first, first, places.repeat(2))
 
     def rows(self, effort: Effort) -> int:
         """How many domains fit into the budget at once."""
         return chunk_rows(self.layout.network.to(torch.float32), 1, effort)
 
     def start(self) -> Domains:
-        """The whole input set, once for each constraint of each clause."""
+        """Whole input sets, once for each constraint of each clause."""
         clause, constraint = torch.nonzero(self.present, as_tuple=True)
         weights = torch.zeros(len(clause), self.present.shape[1], dtype=torch.float64, device=clause.device)
         weights[torch.arange(len(clause)), constraint] = 1.0
-        lower, upper = (end.expand(len(clause), -1).clone() for end in self.layout.compact())
+        lower, upper = (rows_of(end, self.sample[clause]).clone() for end in self.layout.compact())
         single = torch.zeros(len(clause), self.layout.width, dtype=torch.float32, device=clause.device)
         slopes = torch.full((len(clause), self.layout.slope_width), torch.nan, device=clause.device)
         bound = torch.full((len(clause),), -torch.inf, dtype=torch.float64, device=clause.device)
@@ -91,7 +102,8 @@ class Problem:
     def search(self, domains: Domains, effort: Effort, *, single: bool = True) -> SplitSearch:
         """The bounds of domains, from where their slopes and multipliers are."""
         questions, offsets = self.questions[domains.clause], self.offsets[domains.clause]
-        return SplitSearch.over(self.layout, domains, questions, offsets, effort, single=single)
+        samples = self.sample[domains.clause]
+        return SplitSearch.over(self.layout, domains, samples, questions, offsets, effort, single=single)
 
     def wanted(self, domains: Domains) -> Tensor:
         """Where the search for each domain is content ``[n]``."""

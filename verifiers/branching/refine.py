@@ -39,63 +39,89 @@ TOGETHER = 512
 """Domains that go through a pass together, at most."""
 
 
+class Allowance:
+    """What refining may take: seconds; or where ``domains`` is given, so many bounded domains instead."""
+
+    def __init__(self, seconds: float, domains: int | None = None) -> None:
+        self._end, self._most = time.monotonic() + seconds, domains
+        self._spent = 0
+
+    def part(self, parts: int) -> Allowance:
+        """One of so many equal parts of what is left."""
+        seconds = max(0.0, self._end - time.monotonic())
+        return Allowance(seconds / parts, None if self._most is None else max(0, self._most - self._spent) // parts)
+
+    def spend(self, domains: int) -> None:
+        """So many more were bounded."""
+        self._spent += domains
+
+    @property
+    def used_up(self) -> bool:
+        """Whether nothing is left."""
+        return time.monotonic() >= self._end if self._most is None else self._spent >= self._most
+
+
 def refined(
-    root: LinearBounds, effort: Effort, seconds: float, steps: int, tree: NeuronTree | None = None
+    root: LinearBounds, effort: Effort, allowance: Allowance, steps: int, tree: NeuronTree | None = None
 ) -> LinearBounds:
     """Bounds of all neurons that leave a gap, tightened node after node.
 
     Args:
         root: bounds of one input set, in float64.
         effort: limits.
-        seconds: about how long this may take.
+        allowance: about how much this may take.
         steps: of optimisation, where earlier bounds have changed.
         tree: takes the trees of all neurons.
 
     Returns:
         ``root`` itself where splits gain too little.
     """
-    bounds, end = dict(root.bounds), time.monotonic() + seconds
+    bounds = dict(root.bounds)
     first = [index for index in sorted(root.network.relaxed_operands) if index not in root.network.affine_prefix]
     changed = False
     for place, index in enumerate(first):
         current = LinearBounds(root.network, root.region, bounds, root.rules)
-        places = torch.nonzero(open_neurons(current, index)[0])[:, 0]
-        if changed and len(places):
-            bounds[index] = optimised(current, index, places, effort, steps)
+        open_ = open_neurons(current, index)
+        if changed and bool(open_.any()):
+            bounds[index] = optimised(current, index, open_, effort, steps)
             current = LinearBounds(root.network, root.region, bounds, root.rules)
-            places = torch.nonzero(open_neurons(current, index)[0])[:, 0]
-        left = end - time.monotonic()
-        if len(places) and left > 0:
+            open_ = open_neurons(current, index)
+        places = torch.nonzero(open_[0])[:, 0]
+        if len(places) and not allowance.used_up:
             if not changed:
                 some = places[:: 1 + len(places) // PROBED]
                 if _Trees(Problem.inner(current, index, some), some, effort, None).gain() < WORTH:
                     return root
-            until = time.monotonic() + left / (len(first) - place)
+            part = allowance.part(len(first) - place)
             trees = _Trees(Problem.inner(current, index, places), places, effort, tree)
-            bounds[index] = trees.grown(current, until)
+            bounds[index] = trees.grown(current, part)
+            allowance.spend(trees.count)
             changed = True
     return LinearBounds(root.network, root.region, bounds, root.rules) if changed else root
 
 
 class _Trees:
-    """A tree for either side of each neuron of one node."""
+    """A tree for either side of each neuron of one node; ``count`` domains were bounded."""
 
     def __init__(self, problem: Problem, places: Tensor, effort: Effort, tree: NeuronTree | None) -> None:
         self._problem, self._places, self._effort, self._tree = problem, places, effort, tree
         self._rows = min(TOGETHER, problem.rows(effort))
+        self.count = 0
 
     def gain(self) -> float:
         """By which share one round of splits shrinks all widths together."""
         start = self._planted()
         return 1 - self._width(self._round(start)) / max(self._width(start), 1e-30)
 
-    def grown(self, linear: LinearBounds, until: float) -> Bounds:
-        """The node's bounds after splitting until some time, or until it gains little."""
+    def grown(self, linear: LinearBounds, allowance: Allowance) -> Bounds:
+        """The node's bounds after splitting until nothing is left of the allowance, or until it gains little."""
         problem, effort, tree = self._problem, self._effort, self._tree
         found = self._planted()
         width, idle = self._width(found), 0
-        while width > 0 and time.monotonic() < until and idle < PATIENCE:
+        while width > 0 and idle < PATIENCE and not allowance.used_up:
+            before = self.count
             found = self._round(found)
+            allowance.spend(self.count - before)
             before, width = width, self._width(found)
             idle = idle + 1 if before - width < GAIN * before else 0
         confirmed = torch.cat([problem.confirmed(part, effort) for part in self._parts(found)])
@@ -114,8 +140,7 @@ class _Trees:
         if tree is not None:
             roots = [tree.ask(self._problem.layout.node, self._places, sign) for sign in (1, -1)]
             start = replace(start, leaf=torch.cat(roots).to(start.leaf))
-        parts = self._parts(start)
-        return Domains.cat([self._problem.improve(part, FIRST_STEPS, FIRST_RATE, self._effort) for part in parts])
+        return Domains.cat([self._improved(part, FIRST_STEPS, FIRST_RATE) for part in self._parts(start)])
 
     def _round(self, domains: Domains) -> Domains:
         """The leaves after splitting the worst of each tree."""
@@ -158,4 +183,8 @@ class _Trees:
         if not bool(usable.any()):
             return done
         both = halves(self._problem, domains.take(usable), ranking.columns[usable][:, :1], self._tree)
-        return Domains.cat([done, self._problem.improve(both, STEPS, RATE, self._effort)])
+        return Domains.cat([done, self._improved(both, STEPS, RATE)])
+
+    def _improved(self, domains: Domains, steps: int, rate: float) -> Domains:
+        self.count += len(domains)
+        return self._problem.improve(domains, steps, rate, self._effort)

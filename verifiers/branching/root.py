@@ -3,6 +3,8 @@ float64."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 import torch
 from torch import Tensor
 
@@ -15,7 +17,7 @@ from verifiers.linear_bounds import LinearBounds
 from verifiers.memory import Effort, chunk_rows
 from verifiers.methods import METHODS
 from verifiers.network import Network
-from verifiers.propagation import propagate
+from verifiers.propagation import propagate, samples_together
 from verifiers.region import Region
 from verifiers.relaxations.maximum import MaximumRelaxation
 from verifiers.slope_search import Choice, SlopeSearch
@@ -26,7 +28,7 @@ def root_bounds(network: Network, region: Region, effort: Effort, steps: int) ->
 
     Args:
         network: in float64.
-        region: one set, in float64.
+        region: ``n`` sets, in float64.
         effort: limits.
         steps: of optimisation, for each neuron whose relaxation leaves a gap.
     """
@@ -36,33 +38,62 @@ def root_bounds(network: Network, region: Region, effort: Effort, steps: int) ->
         if index in network.affine_prefix and region.center is None:
             continue
         current = LinearBounds(network, region, bounds, linear.rules)
-        places = torch.nonzero(open_neurons(current, index)[0])[:, 0]
-        if steps and len(places):
-            bounds[index] = optimised(current, index, places, effort, steps)
+        open_ = open_neurons(current, index)
+        if steps and bool(open_.any()):
+            bounds[index] = optimised(current, index, open_, effort, steps)
     return LinearBounds(network, region, bounds, linear.rules)
 
 
-def optimised(linear: LinearBounds, index: int, places: Tensor, effort: Effort, steps: int) -> Bounds:
-    """Bounds of a node with ``places [k]`` tightened by optimised lines, all lines computed again in float64."""
-    network, found = linear.network, linear.bounds[index]
+def optimised(linear: LinearBounds, index: int, wanted: Tensor, effort: Effort, steps: int) -> Bounds:
+    """Bounds of a node with the elements ``wanted`` (bool ``[n, elements]``) tightened by optimised lines, all lines
+    computed again in float64."""
+    network, found, count = linear.network, linear.bounds[index], len(linear.region)
     single = network.to(torch.float32)
     narrow = {
         node: Bounds(outward(b.lower, torch.float32, down=True), outward(b.upper, torch.float32, down=False))
         for node, b in linear.bounds.items()
     }
-    low, high = (end.clone() for end in found.flat(1))
+    low, high = (end.clone() for end in found.flat(count))
     rough = LinearBounds(single, linear.region.to(torch.float32), narrow, linear.rules)
-    for part in torch.split(places, chunk_rows(network, 2, effort)):
-        functions = network.signed_elements(index, part[None])
-        search = Remembering(rough, effort=effort)
+    for samples, places in _batches(network, wanted, effort):
+        functions = network.signed_elements(index, places)
+        chosen = None if count == 1 else samples
+        search = Remembering(rough, chosen, effort=effort)
         search.maximise(_cast(functions), steps)
-        exact = Remembering(linear, effort=effort)
+        exact = Remembering(linear, chosen, effort=effort)
         exact.begin = {node: value.double() for node, value in search.best.items()}
-        ends = exact._descend(functions)[0]
+        ends = exact._descend(functions)
         ends = torch.nan_to_num(ends, nan=-torch.inf, posinf=-torch.inf, neginf=-torch.inf)
-        low[0, part] = torch.maximum(low[0, part], ends[: len(part)])
-        high[0, part] = torch.minimum(high[0, part], -ends[len(part) :])
+        at, width = (samples[:, None], places), places.shape[1]
+        low[at] = torch.maximum(low[at], ends[:, :width])
+        high[at] = torch.minimum(high[at], -ends[:, width:])
     return ordered(low, high, found)
+
+
+def _batches(network: Network, wanted: Tensor, effort: Effort) -> Iterator[tuple[Tensor, Tensor]]:
+    """Sets ``[s]`` and elements ``[s, u]`` of each that go through a pass together; where one set has fewer, some of its
+    others fill up."""
+    counts = wanted.sum(1)
+    order = counts.argsort(descending=True, stable=True)
+    start, sizes = 0, counts[order].tolist()
+    while start < len(order) and sizes[start]:
+        stop = start + samples_together(sizes, start, chunk_rows(network, 1, effort))
+        samples = order[start:stop]
+        places = wanted[samples].to(torch.uint8).argsort(dim=1, descending=True, stable=True)[:, : sizes[start]]
+        for part in torch.split(places, chunk_rows(network, 2 * len(samples), effort), dim=1):
+            yield samples, part
+        start = stop
+
+
+def joined(parts: Sequence[LinearBounds]) -> dict[int, Bounds]:
+    """Bounds of all nodes over all sets of some bounds of one network."""
+    return {
+        index: Bounds(
+            torch.cat([part.bounds[index].lower for part in parts]),
+            torch.cat([part.bounds[index].upper for part in parts]),
+        )
+        for index in parts[0].bounds
+    }
 
 
 def ordered(low: Tensor, high: Tensor, like: Bounds) -> Bounds:
@@ -79,8 +110,8 @@ def _cast(functions: Functions) -> Functions:
 class Remembering(SlopeSearch):
     """A search that keeps the parameters of each function's best bound, and may begin with given ones."""
 
-    def __init__(self, linear: LinearBounds, *, effort: Effort) -> None:
-        super().__init__(linear, effort=effort)
+    def __init__(self, linear: LinearBounds, samples: Tensor | None = None, *, effort: Effort) -> None:
+        super().__init__(linear, samples, effort=effort)
         self.begin: dict[int, Tensor] = {}
         self.best: dict[int, Tensor] = {}
         self._reached: Tensor | None = None

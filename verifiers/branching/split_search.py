@@ -18,7 +18,7 @@ from torch import Tensor
 
 from robust.graph import Node
 from verifiers.branching.domains import LOWER, UPPER, Domains
-from verifiers.branching.layout import Layout
+from verifiers.branching.layout import Layout, rows_of
 from verifiers.functions import Coefficients, Functions
 from verifiers.linear_bounds import LinearBounds
 from verifiers.memory import Effort
@@ -70,14 +70,15 @@ class SplitSearch(SlopeSearch):
 
     Attributes:
         node: what is asked about.
-        whole: the input set (one) that all domains are parts of.
+        whole: the input sets that the domains are parts of: one for all, or one for each.
         questions: the constraints of each domain's clause, ``[n, m, elements of the node]``.
         offsets: of them, ``[n, m]``.
         weights: what mixes them, ``[n, m]``.
         multipliers: by node.
         starts: nonlinear node -> places ``[k]``, and the parameters ``[n, k]`` to begin with there.
         watch: nodes whose values at the minimal point are kept in ``values [n, elements]``.
-        reach: node -> largest values ``[elements]``, for ``rounding``; empty in float32.
+        origin: int64 ``[n]``, which of all input sets each domain is a part of.
+        reach: node -> largest values ``[all sets, elements]``, for ``rounding``; empty in float32.
     """
 
     node: int = field(kw_only=True)
@@ -87,6 +88,7 @@ class SplitSearch(SlopeSearch):
     weights: Tensor = field(kw_only=True)
     multipliers: Mapping[int, Multiplier] = field(kw_only=True)
     starts: Mapping[int, tuple[Tensor, Tensor]] = field(kw_only=True)
+    origin: Tensor = field(kw_only=True)
     outputs: Tensor | None = None
     values: dict[int, Tensor] = field(default_factory=dict)
     watch: frozenset[int] = frozenset()
@@ -96,13 +98,22 @@ class SplitSearch(SlopeSearch):
 
     @classmethod
     def over(
-        cls, layout: Layout, domains: Domains, questions: Tensor, offsets: Tensor, effort: Effort, *, single: bool
+        cls,
+        layout: Layout,
+        domains: Domains,
+        samples: Tensor,
+        questions: Tensor,
+        offsets: Tensor,
+        effort: Effort,
+        *,
+        single: bool,
     ) -> SplitSearch:
         """A search that goes on where the domains' own slopes and multipliers are.
 
         Args:
             layout: of the domains.
             domains: ``n`` of them.
+            samples: int64 ``[n]``, which input set each is a part of.
             questions: float64 ``[n, m, elements]``.
             offsets: float64 ``[n, m]``.
             effort: limits.
@@ -110,10 +121,10 @@ class SplitSearch(SlopeSearch):
         """
         dtype = torch.float32 if single else torch.float64
         whole, count = layout.root.region.to(dtype), len(domains)
-        region = Region(
-            whole.lower.expand(count, *whole.lower.shape[1:]), whole.upper.expand(count, *whole.upper.shape[1:])
-        )
-        bounds = layout.bounds(domains.lower, domains.upper, dtype)
+        if len(whole) > 1:
+            whole = whole.take(samples)
+        region = Region(rows_of(whole.lower, samples), rows_of(whole.upper, samples)) if len(whole) == 1 else whole
+        bounds = layout.bounds(domains.lower, domains.upper, samples, dtype)
         linear = LinearBounds(layout.network.to(dtype), region, bounds, layout.root.rules)
         multipliers = {}
         for index, columns in layout.columns.items():
@@ -137,6 +148,7 @@ class SplitSearch(SlopeSearch):
             weights=domains.weights.to(dtype),
             multipliers=multipliers,
             starts=starts,
+            origin=samples,
             reach={} if single else layout.reach,
         )
 
@@ -186,7 +198,8 @@ class SplitSearch(SlopeSearch):
 
     def _enter(self, node: Node, coefficients: Coefficients) -> tuple[Coefficients, Tensor | None]:
         if node.index in self.reach:
-            added = coefficients.dense()[:, 0].abs() @ self.reach[node.index]
+            size, reach = coefficients.dense()[:, 0].abs(), self.reach[node.index]
+            added = size @ reach[0] if len(reach) == 1 else (size * reach[self.origin]).sum(1)
             self.mass = added if self.mass is None else self.mass + added
         multiplier = self.multipliers.get(node.index)
         if multiplier is None:
@@ -215,8 +228,11 @@ class SplitSearch(SlopeSearch):
         return choice
 
     def _least(self, coefficients: Tensor) -> Tensor:
-        return self.whole.minimum(coefficients.reshape(1, len(coefficients), -1)).reshape(-1, 1)
+        return self.whole.minimum(self._by_set(coefficients)).reshape(-1, 1)
 
     def _point(self) -> Tensor:
-        found = self.whole.minimiser(self._input.reshape(1, len(self._input), -1))
-        return found.reshape(len(self._input), 1, -1)
+        return self.whole.minimiser(self._by_set(self._input)).reshape(len(self._input), 1, -1)
+
+    def _by_set(self, coefficients: Tensor) -> Tensor:
+        """Functions of the input ``[sets, functions of each, inputs]``."""
+        return coefficients.reshape(1, len(coefficients), -1) if len(self.whole) == 1 else coefficients

@@ -25,7 +25,7 @@ from verifiers.branching.neuron_splitting import split_neurons
 from verifiers.branching.neuron_tree import NeuronTree
 from verifiers.branching.outcome import Outcome
 from verifiers.branching.problem import Problem
-from verifiers.branching.refine import refined
+from verifiers.branching.refine import Allowance, refined
 from verifiers.branching.root import root_bounds
 from verifiers.deadline import Deadline
 from verifiers.memory import Effort
@@ -54,7 +54,7 @@ def replay_of(network: Network, case: Property) -> Callable[[Tensor], Tensor | N
 def problem_of(network: Network, case: Property) -> Problem:
     with torch.no_grad():
         root = root_bounds(network.to(torch.float64), region_of([case.inputs]), Effort(), 10)
-        return Problem.of(root, case)
+        return Problem.of(root, [case], torch.zeros(1, dtype=torch.int64))
 
 
 def stairs() -> nn.Sequential:
@@ -276,7 +276,7 @@ def test_refined_bounds_hold_and_are_tighter() -> None:
     x = 2 * torch.rand(20_000, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64) - 1
     with torch.no_grad():
         root = root_bounds(network, region_of([inputs]), Effort(), 20)
-        better = refined(root, Effort(), 5.0, 20)
+        better = refined(root, Effort(), Allowance(5.0), 20)
         values = network.graph.values(x)
     before = after = 0.0
     for index in network.relaxed_operands:

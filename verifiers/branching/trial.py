@@ -1,0 +1,76 @@
+"""Points of input sets, tried: is one a witness, or so near to the threshold that nothing can be proved?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from robust.properties import Property
+from robust.properties.rounding import outward, step
+from verifiers.branching.outcome import Replay
+from verifiers.branching.problem import Problem
+from verifiers.branching.questions import Questions
+
+SHOWN = 64
+"""Points of a case that are replayed in each round, at most."""
+TIE = "a point of the input set is within rounding of the threshold"
+
+
+class Trial:
+    """Candidates of many cases.
+
+    Args:
+        problem: of the cases.
+        cases: all of them.
+        replay: confirms witnesses on the real model; None: nothing is confirmed.
+    """
+
+    def __init__(self, problem: Problem, cases: Sequence[Property], replay: Replay | None) -> None:
+        self._problem, self._replay, self._layout = problem, replay, problem.layout
+        region = self._layout.root.region
+        low = step(outward(region.lower, torch.float32, down=False), down=False)
+        high = step(outward(region.upper, torch.float32, down=True), down=True)
+        self._low, self._high, self._most = low, high, region.upper.to(low)
+        asked = Questions.of(cases, torch.float64, region.lower.device)
+        noise = torch.zeros_like(asked.offset).unflatten(1, asked.real.shape[1:])
+        noise[asked.real.any(2)] = problem.noise
+        self._asked = asked
+        self._near = replace(asked, offset=asked.offset + noise.flatten(1))
+        self._clear = replace(asked, offset=asked.offset - noise.flatten(1))
+
+    def __call__(self, points: Tensor, clauses: Tensor) -> tuple[dict[int, Tensor], set[int]]:
+        """Witnesses ``[*shape]`` by case, replayed; and cases that have a point within rounding of the threshold.
+
+        No bound of a domain with such a point can exceed the margin, so that its case is never proved.
+
+        Args:
+            points: ``[n, inputs]``, of input sets up to rounding.
+            clauses: int64 ``[n]``, whose.
+        """
+        samples, cases = self._problem.sample[clauses], self._problem.case[clauses]
+        low, high = self._low[samples], self._high[samples]
+        points = points.to(low).reshape(low.shape)
+        points = torch.minimum(torch.maximum(torch.minimum(points, high), low), self._most[samples])
+        network = self._layout.network
+        outputs = network.to(torch.float32).graph.forward(points).reshape(len(points), -1).double()
+        reached = self._distance(self._asked, outputs, cases) <= 0
+        witnesses: dict[int, Tensor] = {}
+        for case in sorted(set(cases[reached].tolist())):
+            shown = points[reached & (cases == case)][:SHOWN]
+            found = None if self._replay is None else self._replay(case, shown)
+            if found is not None:
+                witnesses[case] = found
+        near = (self._distance(self._near, outputs, cases) <= 0).nonzero()[:, 0]
+        if not len(near):
+            return witnesses, set()
+        outputs, cases = network.graph.forward(points[near].double()).reshape(len(near), -1), cases[near]
+        tied = self._distance(self._near, outputs, cases) <= 0
+        tied &= self._distance(self._clear, outputs, cases) > 0
+        return witnesses, set(cases[tied].tolist()) - set(witnesses)
+
+    @staticmethod
+    def _distance(asked: Questions, outputs: Tensor, cases: Tensor) -> Tensor:
+        return asked.distance(outputs[:, None], cases)[:, 0]
