@@ -65,6 +65,11 @@ class NeuronSearch:
         self._most = min(LARGEST, problem.rows(effort))
         self._rows = min(64, self._most)
 
+    @property
+    def open(self) -> list[int]:
+        """The cases that are not decided."""
+        return torch.nonzero(self.standings.live)[:, 0].tolist()  # type: ignore[no-any-return]
+
     def begin(self) -> None:
         """Bound the whole input sets, for every clause; what is not proved goes to the pool."""
         problem, start = self._problem, self._problem.start()
@@ -104,10 +109,11 @@ class NeuronSearch:
             else:
                 self._round(left, nearest=self._pool.bytes > limit // 2)
 
-    def stop(self, reason: str) -> None:
-        """Give up all cases that are not decided."""
-        for case in torch.nonzero(self.standings.live)[:, 0].tolist():
-            self._give_up(case, reason)
+    def stop(self, reason: str, least: int = 0) -> None:
+        """Give up all cases that are not decided, of which at least so many domains were bounded."""
+        for case in self.open:
+            if int(self.standings.count[case]) >= least:
+                self._give_up(case, reason)
 
     def _left(self, most: int | None) -> Tensor:
         """How many domains of each case may be split now: int64 ``[cases]``."""
@@ -222,15 +228,13 @@ class NeuronSearch:
         if not bool(alive.any()):
             return
         witnesses, ties = self._trial(points[alive], domains.clause[alive])
-        open_, worst = self._pool.counts, self._pool.worst
-        taken = torch.bincount(self._problem.case[domains.clause], minlength=len(open_))
-        for case, witness in witnesses.items():
-            self.standings.falsified(case, witness, int(open_[case] + taken[case]), float(worst[case]))
-            self._pool.drop(case)
-        for case in ties:
-            own = domains.bound[self._problem.case[domains.clause] == case].min()
-            lowest = min(float(worst[case]), float(own))
-            self.standings.stopped(case, TIE, int(open_[case] + taken[case]), lowest)
+        for case in sorted({*witnesses, *ties}):
+            own = domains.bound[self._problem.case[domains.clause] == case]
+            open_, worst = int(self._pool.counts[case]) + len(own), min(float(self._pool.worst[case]), float(own.min()))
+            if case in witnesses:
+                self.standings.falsified(case, witnesses[case], open_, worst)
+            else:
+                self.standings.stopped(case, TIE, open_, worst)
             self._pool.drop(case)
 
     def _living(self, domains: Domains) -> Domains:

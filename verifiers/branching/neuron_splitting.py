@@ -27,17 +27,21 @@ from verifiers.branching.outcome import Outcome, Replay
 from verifiers.branching.problem import Problem
 from verifiers.branching.proof import ProofTree
 from verifiers.branching.refine import Allowance, refined
-from verifiers.branching.root import joined, root_bounds
+from verifiers.branching.root import joined, tightened
 from verifiers.branching.standings import Standings
 from verifiers.branching.trial import Trial
 from verifiers.deadline import Deadline, OutOfTimeError
 from verifiers.linear_bounds import LinearBounds
 from verifiers.margins import require_fit
 from verifiers.memory import Effort, out_of_memory
+from verifiers.methods import METHODS
 from verifiers.network import Network
+from verifiers.propagation import propagate
 
 ROOT_STEPS = 20
 """Steps of optimisation for each inner neuron."""
+QUICK = 32
+"""Domains of each case that are tried with bounds of inner neurons by CROWN alone."""
 FIRST_SHARE, FIRST_SECONDS = 0.1, 10.0
 """The search before inner neurons are refined: at most this share of the time, and so many seconds for each case."""
 REFINE_SHARE, REFINE_SECONDS = 0.5, 120.0
@@ -177,19 +181,31 @@ class _Run:
 
     def _all(self) -> None:
         self._effort.check()
-        root = root_bounds(self._network, self._group.region, self._effort, ROOT_STEPS)
+        root = propagate(self._network, self._group.region, METHODS["crown"], self._effort)
         search = self._begun(root, torch.zeros_like(self._group.samples))
+        search.run(self._deadline, QUICK if self._domains is None else min(QUICK, self._domains))
+        open_ = self._below_limit(search)
+        if not open_:
+            return
+        root = tightened(root.take(self._keep(open_)), self._effort, ROOT_STEPS)
+        search = self._begun(root, search.standings.count[open_])
         until = self._deadline
         if self._domains is None:
             until = until.within(min(FIRST_SECONDS * len(self._group.cases), FIRST_SHARE * until.left))
         search.run(until, None if self._domains is None else math.ceil(FIRST_SHARE * self._domains))
-        open_ = torch.nonzero(search.standings.live)[:, 0].tolist()
-        better = self._refined(root, open_) if open_ else None
+        open_ = self._below_limit(search)
+        better = self._refined(root.take(self._keep(open_))) if open_ else None
         if better is not None:
             search = self._begun(better, search.standings.count[open_])
         search.run(self._deadline, self._domains)
         self._effort.check()
-        search.stop(f"the limit of {self._domains} domains is reached")
+        self._below_limit(search)
+
+    def _below_limit(self, search: NeuronSearch) -> list[int]:
+        """The cases that are open and may have more domains; those that may not are given up."""
+        if self._domains is not None:
+            search.stop(f"the limit of {self._domains} domains is reached", self._domains)
+        return search.open
 
     def _begun(self, root: LinearBounds, earlier: Tensor) -> NeuronSearch:
         group, trees = self._group, self._trees
@@ -209,15 +225,21 @@ class _Run:
         self._search = search
         return search
 
-    def _refined(self, root: LinearBounds, rows: Sequence[int]) -> LinearBounds | None:
-        """Tighter bounds over the input sets of the cases ``rows``, to which the group shrinks; None, and the group as it
-        was, where splits gain too little in all of them."""
-        group, needed = self._group.take(rows)
-        every = min(REFINE_SECONDS * len(needed), REFINE_SHARE * self._deadline.left)
-        clock, parts, trees, changed = Allowance(every), [], [], False
-        for place in range(len(needed)):
-            one, tree = root.take(needed[place : place + 1]), NeuronTree()
-            allowance = clock.part(len(needed) - place)
+    def _keep(self, rows: Sequence[int]) -> Tensor:
+        """Shrink the group to the cases ``rows``; which of its input sets are left, int64."""
+        self._group, needed = self._group.take(rows)
+        if self._trees is not None:
+            self._trees = [self._trees[row] for row in rows]
+        return needed
+
+    def _refined(self, root: LinearBounds) -> LinearBounds | None:
+        """Tighter bounds over all input sets; None where splits gain too little in all of them."""
+        count = len(root.region)
+        clock = Allowance(min(REFINE_SECONDS * count, REFINE_SHARE * self._deadline.left))
+        parts, trees, changed = [], [], False
+        for place in range(count):
+            one, tree = root.take(torch.tensor([place], device=self._group.samples.device)), NeuronTree()
+            allowance = clock.part(count - place)
             if self._domains is not None:
                 allowance = Allowance(0.0, int(REFINE_SHARE * self._domains))
             better = refined(one, self._effort, allowance, ROOT_STEPS, None if self._trees is None else tree)
@@ -226,10 +248,9 @@ class _Run:
             trees.append(tree)
         if not changed:
             return None
-        self._group = group
         if self._trees is not None:
-            self._trees = [trees[sample] for sample in group.samples.tolist()]
-        return LinearBounds(root.network, group.region, joined(parts), root.rules)
+            self._trees = [trees[sample] for sample in self._group.samples.tolist()]
+        return LinearBounds(root.network, root.region, joined(parts), root.rules)
 
     def _stop(self, reason: str) -> None:
         if self._search is not None:

@@ -24,7 +24,7 @@ from verifiers.slope_search import Choice, SlopeSearch
 
 
 def root_bounds(network: Network, region: Region, effort: Effort, steps: int) -> LinearBounds:
-    """Bounds by CROWN, and from them node after node by optimised lines.
+    """Bounds by CROWN, ``tightened``.
 
     Args:
         network: in float64.
@@ -32,8 +32,12 @@ def root_bounds(network: Network, region: Region, effort: Effort, steps: int) ->
         effort: limits.
         steps: of optimisation, for each neuron whose relaxation leaves a gap.
     """
-    linear = propagate(network, region, METHODS["crown"], effort)
-    bounds = dict(linear.bounds)
+    return tightened(propagate(network, region, METHODS["crown"], effort), effort, steps)
+
+
+def tightened(linear: LinearBounds, effort: Effort, steps: int) -> LinearBounds:
+    """Bounds of all nodes, tightened node after node by optimised lines; arguments as of ``root_bounds``."""
+    network, region, bounds = linear.network, linear.region, dict(linear.bounds)
     for index in sorted(network.relaxed_operands):
         if index in network.affine_prefix and region.center is None:
             continue
