@@ -39,7 +39,7 @@ class Group:
 
     def take(self, rows: Sequence[int]) -> tuple[Group, Tensor]:
         """Some of the cases; and which of the input sets they need, int64 ``[s]``."""
-        needed, samples = self.samples[list(rows)].unique(return_inverse=True)
+        needed, samples = torch.unique(self.samples[list(rows)], return_inverse=True)
         places, cases = tuple(self.places[row] for row in rows), tuple(self.cases[row] for row in rows)
         return Group(places, cases, samples, self.region.take(needed)), needed
 

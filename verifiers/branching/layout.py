@@ -19,8 +19,7 @@ from verifiers.relaxations.maximum import maximum_lines
 
 @dataclass(frozen=True, eq=False)
 class Layout:
-    """The columns of a domain: neurons that nonlinear nodes read and whose bounds at the root leave a gap, in any of the
-    input sets.
+    """The columns of a domain: neurons that nonlinear nodes read and whose bounds at the root leave a gap, in any set.
 
     Attributes:
         root: float64 bounds of all nodes over ``s`` whole input sets.

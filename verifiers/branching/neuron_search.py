@@ -68,7 +68,7 @@ class NeuronSearch:
     @property
     def open(self) -> list[int]:
         """The cases that are not decided."""
-        return torch.nonzero(self.standings.live)[:, 0].tolist()  # type: ignore[no-any-return]
+        return torch.nonzero(self.standings.live)[:, 0].tolist()
 
     def begin(self) -> None:
         """Bound the whole input sets, for every clause; what is not proved goes to the pool."""

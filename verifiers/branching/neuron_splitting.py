@@ -76,9 +76,7 @@ def split_neurons(
         UnsupportedOperatorError: an operator without a rule.
     """
     ask = None if replay is None else lambda _, points: replay(points)
-    return split_many(
-        network, [case], deadline, replay=ask, effort=effort, domains=domains, keep_proof=keep_proof
-    )[0]
+    return split_many(network, [case], deadline, replay=ask, effort=effort, domains=domains, keep_proof=keep_proof)[0]
 
 
 def split_many(
@@ -144,7 +142,7 @@ def split_many(
 
 
 class _Run:
-    """The stages for one group: bounds at the root, a short search, bounds of inner neurons refined, the long search."""
+    """The stages for one group: bounds at the root, a short search, inner neurons refined, the long search."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Cases of one network, prepared: what is asked of every domain, how well it is answered, and when the answer counts."""
+"""Cases of one network, prepared: what is asked of every domain, how well it is answered, when the answer counts."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Problem:
         double, region = root.network, root.region
         asked = Questions.of(cases, region.lower.dtype, region.lower.device)
         case, number = torch.nonzero(asked.real.any(2), as_tuple=True)
-        matrix, offset = (part.unflatten(1, asked.real.shape[1:]) for part in (asked.matrix, asked.offset))
+        matrix, offset = (part.reshape(*asked.real.shape, *part.shape[2:]) for part in (asked.matrix, asked.offset))
         questions, offsets, sample = matrix[case, number], offset[case, number], samples[case]
         outputs = double.graph.forward((region.lower + region.upper) / 2).reshape(len(region), -1)
         magnitude = torch.bmm(questions.abs(), outputs.abs()[sample][:, :, None])[:, :, 0] + offsets.abs()

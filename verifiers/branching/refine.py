@@ -119,9 +119,9 @@ class _Trees:
         found = self._planted()
         width, idle = self._width(found), 0
         while width > 0 and idle < PATIENCE and not allowance.used_up:
-            before = self.count
+            bounded = self.count
             found = self._round(found)
-            allowance.spend(self.count - before)
+            allowance.spend(self.count - bounded)
             before, width = width, self._width(found)
             idle = idle + 1 if before - width < GAIN * before else 0
         confirmed = torch.cat([problem.confirmed(part, effort) for part in self._parts(found)])

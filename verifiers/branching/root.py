@@ -75,8 +75,8 @@ def optimised(linear: LinearBounds, index: int, wanted: Tensor, effort: Effort, 
 
 
 def _batches(network: Network, wanted: Tensor, effort: Effort) -> Iterator[tuple[Tensor, Tensor]]:
-    """Sets ``[s]`` and elements ``[s, u]`` of each that go through a pass together; where one set has fewer, some of its
-    others fill up."""
+    """Sets ``[s]`` and elements ``[s, u]`` of each that go through a pass together; where a set has fewer, some of its
+    other elements fill up."""
     counts = wanted.sum(1)
     order = counts.argsort(descending=True, stable=True)
     start, sizes = 0, counts[order].tolist()

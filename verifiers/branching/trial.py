@@ -37,7 +37,7 @@ class Trial:
         high = step(outward(region.upper, torch.float32, down=True), down=True)
         self._low, self._high, self._most = low, high, region.upper.to(low)
         asked = Questions.of(cases, torch.float64, region.lower.device)
-        noise = torch.zeros_like(asked.offset).unflatten(1, asked.real.shape[1:])
+        noise = torch.zeros_like(asked.offset).reshape(asked.real.shape)
         noise[asked.real.any(2)] = problem.noise
         self._near = replace(asked, offset=asked.offset + noise.flatten(1))
         self._clear = replace(asked, offset=asked.offset - noise.flatten(1))
