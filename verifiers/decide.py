@@ -136,7 +136,7 @@ def crown(work: Work) -> Decision | None:
     if work.network is None:
         return None
     large = not is_small(work.network)
-    return _bound(work, QUESTION, [place for place in work.open if not (large and _splittable(work.cases[place]))])
+    return _bound(work, QUESTION, [place for place in work.open if not (large and splittable(work.cases[place]))])
 
 
 def neuron_splitting(work: Work) -> Decision | None:
@@ -185,7 +185,7 @@ def input_splitting(work: Work) -> Decision | None:
     """Branch and bound over the inputs, of open cases over boxes in which few inputs vary."""
     if work.network is None:
         return None
-    places = [place for place in work.open if _splittable(work.cases[place])]
+    places = [place for place in work.open if splittable(work.cases[place])]
     if not places:
         return None
     cases = [work.cases[place] for place in places]
@@ -204,7 +204,8 @@ def _limited(deadline: Deadline) -> Deadline:
     return deadline if math.isfinite(deadline.left) else deadline.within(UNLIMITED)
 
 
-def _splittable(case: Property) -> bool:
+def splittable(case: Property) -> bool:
+    """Whether few inputs of a case vary, and its input set is a box."""
     if not isinstance(case.inputs, Box):
         return False
     lower, upper = (end.double().reshape(1, -1) for end in (case.inputs.lower, case.inputs.upper))

@@ -71,6 +71,7 @@ def split_inputs(
     replay: Replay | None = None,
     search: Search | None = None,
     effort: Effort | None = None,
+    domains: int | None = None,
     keep_proof: bool = False,
 ) -> list[Outcome]:
     """Answer cases over boxes by splitting the boxes.
@@ -82,6 +83,8 @@ def split_inputs(
         replay: confirms witnesses on the real model; without, nothing is FALSIFIED.
         search: proposes further candidates; asked now and then, more and more rarely.
         effort: limits on work and memory.
+        domains: about how many boxes may be bounded in all. Then the bounds are CROWN's, whatever they cost, so that
+            without ``search`` the same call gives the same answers.
         keep_proof: hand back the trees of proofs.
 
     Returns:
@@ -91,7 +94,7 @@ def split_inputs(
         PropertyError: an input set that is no box.
     """
     with torch.no_grad():
-        return _Search(network, cases, deadline, replay, search, effort or Effort(), keep_proof).run()
+        return _Search(network, cases, deadline, replay, search, effort or Effort(), domains, keep_proof).run()
 
 
 class _Search:
@@ -103,8 +106,10 @@ class _Search:
         replay: Replay | None,
         search: Search | None,
         effort: Effort,
+        most: int | None,
         keep_proof: bool,
     ) -> None:
+        self.most = most
         self.single, self.network = network.to(torch.float32), network.to(torch.float64)
         graph = self.network.graph
         self.deadline, self.replay, self.search = deadline, replay, search
@@ -129,7 +134,7 @@ class _Search:
     def _quickest(self) -> Method:
         """CROWN, or a backward pass over zonotopes where CROWN is the slower one by far, as on pictures made from a few
         numbers; tried on the first case."""
-        if is_small(self.network):
+        if self.most is not None or is_small(self.network):
             return METHODS["crown"]
         shape = (1, *self.network.graph.input_shape)
         region = Region(self.root_lower[0].reshape(shape), self.root_upper[0].reshape(shape))
@@ -157,6 +162,9 @@ class _Search:
         found: tuple[int, Tensor] | None = None
         reason = "another case has a witness"
         while found is None and stack:
+            if self.most is not None and int(self.domains.sum()) >= self.most:
+                reason = f"the limit of {self.most} domains is reached"
+                break
             boxes = self._next(stack)
             mark = 0 if self.tree is None else len(self.tree)
             try:
