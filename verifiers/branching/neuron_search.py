@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -31,6 +33,7 @@ QUICK, SLOW = 0.1, 0.3
 """Seconds of a pass below which the next batch may be larger, and above which it is made smaller."""
 KEPT_BYTES = 64
 """Open domains may take so many times the budget for temporaries. From half of it on the largest bounds go first."""
+Result = TypeVar("Result")
 UNDECIDED = "neurons are all split and a linear programme does not decide"
 
 
@@ -127,21 +130,17 @@ class NeuronSearch:
         taken = self._pool.pop(max(1, self._rows // 2), turn, left, nearest=nearest)
         try:
             parts = self._split(taken)
-        except OutOfTimeError:
+        except (OutOfTimeError, RuntimeError):
             self._pool.put(self._living(taken))
             raise
-        except RuntimeError as error:
-            self._pool.put(self._living(taken))
-            if not out_of_memory(error) or self._rows == 1:
-                raise
-            self._most = self._rows = max(1, self._rows // 2)
-            return
         self._pool.put(self._living(parts))
         self._settle()
 
     def _split(self, domains: Domains) -> Domains:
         """What is left open of domains after splitting each."""
-        ranking = rank(self._problem, domains, TRIES, 2 * self._rows, self._effort)
+        ranking = self._fitting(lambda part: rank(self._problem, part, TRIES, 2 * self._rows, self._effort), domains)
+        if ranking is None:
+            return domains
         self._show(ranking.points, domains)
         usable = ranking.usable[:, 0]
         self._leaves(domains.take(~usable))
@@ -165,9 +164,12 @@ class NeuronSearch:
         while start < len(domains):
             part = domains.take(slice(start, start + self._rows))
             clock = time.monotonic()
-            parts.append(self._problem.improve(part, steps, rate, self._effort))
+            found = self._fitting(lambda part: self._problem.improve(part, steps, rate, self._effort), part)
+            if found is None:
+                continue
+            parts.append(found)
             seconds = 0.0 if self._counted else (time.monotonic() - clock) / (2 * steps + 1)
-            start += self._rows
+            start += len(part)
             if seconds < QUICK and len(part) == self._rows:
                 self._rows = min(2 * self._rows, self._most)
             elif seconds > SLOW:
@@ -177,9 +179,24 @@ class NeuronSearch:
 
     def _confirmed(self, domains: Domains) -> Tensor:
         """Bounds in float64, in batches half as large."""
-        places = torch.arange(len(domains), device=domains.clause.device)
-        parts = torch.split(places, max(1, self._rows // 2))
-        return torch.cat([self._problem.confirmed(domains.take(part), self._effort) for part in parts])
+        parts, start = [domains.bound[:0]], 0
+        while start < len(domains):
+            part = domains.take(slice(start, start + max(1, self._rows // 2)))
+            found = self._fitting(lambda part: self._problem.confirmed(part, self._effort), part)
+            if found is not None:
+                parts.append(found)
+                start += len(part)
+        return torch.cat(parts)
+
+    def _fitting(self, call: Callable[[Domains], Result], domains: Domains) -> Result | None:
+        """What ``call`` makes of domains; None, and smaller batches from now on, where memory does not suffice."""
+        try:
+            return call(domains)
+        except RuntimeError as error:
+            if not out_of_memory(error) or len(domains) == 1:
+                raise
+            self._most = self._rows = max(1, len(domains) // 2)
+            return None
 
     def _close(self, domains: Domains, bounds: Tensor) -> None:
         self.standings.closed(self._problem.case[domains.clause], bounds)

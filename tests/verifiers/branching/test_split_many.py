@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -20,6 +21,7 @@ from verifiers.branching.domains import Domains, Pool
 from verifiers.branching.neuron_splitting import split_many, split_neurons
 from verifiers.branching.neuron_tree import NeuronTree
 from verifiers.branching.outcome import Outcome, Replay
+from verifiers.branching.problem import Problem
 from verifiers.branching.standings import FAIR, Standings
 from verifiers.branching.trial import TIE
 from verifiers.deadline import Deadline
@@ -240,6 +242,27 @@ def test_every_proof_speaks_of_its_own_case() -> None:
             assert math.isfinite(bound)
             if sign == 0:
                 assert 0 < bound <= float(least[clause])
+
+
+def test_memory_that_does_not_suffice_once_leaves_the_proof_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    network, cases = hard_and_easy()
+    improve, calls = Problem.improve, iter(range(100))
+
+    def scarce(self: Problem, domains: Domains, steps: int, rate: float, effort: Effort) -> Domains:
+        if len(domains) > 1 and next(calls, None) in (0, 2, 4, 6):
+            raise RuntimeError("out of memory")
+        return improve(self, domains, steps, rate, effort)
+
+    monkeypatch.setattr(Problem, "improve", scarce)
+    for outcome in split_many(network, cases[1:], Deadline(60.0), keep_proof=True):
+        assert outcome.verdict is Verdict.VERIFIED
+        assert isinstance(outcome.proof, NeuronTree)
+        table = outcome.proof.table()
+        parents, children = np.unique(table["parent"][table["parent"] >= 0], return_counts=True)
+        assert set(children.tolist()) <= {2}
+        leaves = np.setdiff1d(np.arange(len(outcome.proof)), parents)
+        own = [place for place, (_, _, sign) in enumerate(outcome.proof.questions) if sign == 0]
+        assert (table["bound"][leaves[np.isin(table["question"][leaves], own)]] > 0).all()
 
 
 def test_turns_by_hand() -> None:
