@@ -27,16 +27,14 @@ from verifiers.branching.outcome import Outcome, Replay
 from verifiers.branching.problem import Problem
 from verifiers.branching.proof import ProofTree
 from verifiers.branching.refine import Allowance, refined
-from verifiers.branching.root import joined, tightened
+from verifiers.branching.root import crown_bounds, joined, tightened
 from verifiers.branching.standings import Standings
 from verifiers.branching.trial import Trial
 from verifiers.deadline import Deadline, OutOfTimeError
 from verifiers.linear_bounds import LinearBounds
 from verifiers.margins import require_fit
 from verifiers.memory import Effort, out_of_memory
-from verifiers.methods import METHODS
 from verifiers.network import Network
-from verifiers.propagation import propagate
 
 ROOT_STEPS = 20
 """Steps of optimisation for each inner neuron."""
@@ -179,7 +177,7 @@ class _Run:
 
     def _all(self) -> None:
         self._effort.check()
-        root = propagate(self._network, self._group.region, METHODS["crown"], self._effort)
+        root = crown_bounds(self._network, self._group.region, self._effort)
         search = self._begun(root, torch.zeros_like(self._group.samples))
         search.run(self._deadline, QUICK if self._domains is None else min(QUICK, self._domains))
         open_ = self._below_limit(search)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from robust.graph import Node
 from robust.properties.rounding import outward
+from verifiers.bounding import provable
 from verifiers.branching.layout import open_neurons
 from verifiers.functions import Coefficients, Functions
 from verifiers.interval import Bounds
@@ -20,6 +21,7 @@ from verifiers.network import Network
 from verifiers.propagation import propagate, samples_together
 from verifiers.region import Region
 from verifiers.relaxations.maximum import MaximumRelaxation
+from verifiers.roundoff import Roundoff
 from verifiers.slope_search import Choice, SlopeSearch
 
 
@@ -32,7 +34,23 @@ def root_bounds(network: Network, region: Region, effort: Effort, steps: int) ->
         effort: limits.
         steps: of optimisation, for each neuron whose relaxation leaves a gap.
     """
-    return tightened(propagate(network, region, METHODS["crown"], effort), effort, steps)
+    return tightened(crown_bounds(network, region, effort), effort, steps)
+
+
+def crown_bounds(network: Network, region: Region, effort: Effort) -> LinearBounds:
+    """Bounds by CROWN in float64; computed in float32, less its rounding, where that is known.
+
+    Args:
+        network: in float64.
+        region: ``n`` sets, in float64.
+        effort: limits.
+    """
+    single = network.to(torch.float32)
+    if not provable(single, region, "crown"):
+        return propagate(network, region, METHODS["crown"], effort)
+    found = propagate(single, region.to(torch.float32), METHODS["crown"], effort, roundoff=Roundoff(single, run=False))
+    bounds = {index: Bounds(ends.lower.double(), ends.upper.double()) for index, ends in found.bounds.items()}
+    return LinearBounds(network, region, {**bounds, 0: Bounds(region.lower, region.upper)})
 
 
 def tightened(linear: LinearBounds, effort: Effort, steps: int) -> LinearBounds:
