@@ -9,7 +9,6 @@ import numpy as np
 from pydantic import Field, field_validator
 
 from attacks.balls import NORM_NAMES, Norm
-from robust.audit.capabilities import require_bounds
 from robust.audit.check import (
     Check,
     CheckSettings,
@@ -20,12 +19,12 @@ from robust.audit.check import (
     Shard,
     blocks,
 )
+from robust.audit.checks.bounded_graph import BoundedGraphs
 from robust.audit.checks.certificate_budget import Share, fitted, left_out
 from robust.audit.checks.certificate_controls import TOLERANCE, agreement, try_balls
 from robust.audit.checks.sandwich import Answers, contradictions, curve_plot, enclosures
-from robust.audit.radii import UNIT_EPSILONS, epsilon_grid
-from robust.errors import GraphError
-from robust.graph import Graph, trace
+from robust.audit.radii import UNIT_EPSILONS, epsilon_grids
+from robust.graph import Graph
 from robust.record import Finding, Table
 from robust.statistics import wilson
 from robust.subjects.protocols import Classifier
@@ -74,9 +73,7 @@ class CertificatesSettings(CheckSettings):
 
     def grid(self, classifier: Classifier) -> dict[Norm, tuple[float, ...]]:
         """Norm -> radii, norms without radii left out."""
-        wanted: dict[Norm, tuple[float, ...] | None] = {"linf": self.linf_epsilons, "l2": self.l2_epsilons}
-        grids = {norm: epsilon_grid(norm, radii, classifier) for norm, radii in wanted.items()}
-        return {norm: radii for norm, radii in grids.items() if radii}
+        return epsilon_grids(self.linf_epsilons, self.l2_epsilons, classifier)
 
 
 class Certificates(Check):
@@ -104,7 +101,7 @@ class Certificates(Check):
     version: ClassVar[int] = 2
 
     def __init__(self) -> None:
-        self._graphs: dict[str, Graph] = {}
+        self._graphs = BoundedGraphs()
 
     def plan(self, settings: CertificatesSettings, context: Context) -> list[Shard]:
         """One shard per norm, radius, method and block of samples; as many samples as the budget of work allows.
@@ -201,26 +198,7 @@ class Certificates(Check):
         return wanted, fitted(wanted, network, radii, len(context.classifier.class_names) - 1, settings.budget)
 
     def _graph(self, context: Context) -> Graph:
-        classifier = context.classifier
-        if classifier.digest not in self._graphs:
-            module = classifier.module()
-            if module is None:
-                raise NotAssessedError(
-                    "certificates need the network's operations, and this subject is a black box",
-                    hint="give the model as ONNX, torch module or exported program",
-                )
-            try:
-                graph = trace(module, classifier.input_shape, device=classifier.device, box=classifier.input_box)
-                require_bounds(graph)
-            except GraphError as error:
-                raise NotAssessedError(
-                    f"the network cannot be read as an operation graph: {error.message}",
-                    wanted=error.wanted,
-                    got=error.got,
-                    hint=error.hint,
-                ) from error
-            self._graphs[classifier.digest] = graph
-        return self._graphs[classifier.digest]
+        return self._graphs.of(context.classifier, "certificates")
 
     def _certified(
         self,
