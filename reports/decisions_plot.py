@@ -18,7 +18,7 @@ from reports.text import clean, one_line, shorten
 from robust.record import DecidedBar, Decisions, Table
 
 WIDTH = 480.0
-LEFT, RIGHT = 56.0, 404.0
+LEFT, RIGHT = 56.0, 396.0
 TOP, ROW, THICKNESS, FOOT = 34.0, 28.0, 18.0, 44.0
 TIME_RIGHT, TIME_TOP, TIME_BOTTOM, TIME_HEIGHT = 464.0, 34.0, 240.0, 292.0
 CHARACTER, LONGEST_NAME = 8.8, 16
@@ -169,7 +169,7 @@ def _area(outline: str, share: Share, anchor: str) -> list[Markup]:
         ]
     style = ENGINES.get(share.engine, ("c5 pale", ""))[0]
     parts = [tag("path", d=outline, class_=f"part {style}")]
-    if share.verdict == "broken":
+    if share.verdict == "broken" and share.engine != "misclassified":
         parts.append(tag("path", d=outline, fill=f"url(#{anchor}-broken)", class_="hatch"))
     return parts
 

@@ -95,7 +95,7 @@ class Sources:
         """Bool ``[n]``: samples that attacks, at all these radii, and certificates were both asked about; or the one of
         them that ran."""
         asked = self.answers.asked
-        challenged = np.logical_and.reduce([self.answers.challenged(norm, epsilon) for epsilon in radii])
+        challenged: Mask = np.logical_and.reduce([self.answers.challenged(norm, epsilon) for epsilon in radii])
         if not challenged.any():
             return asked
         return challenged & asked if asked.any() else challenged
@@ -108,8 +108,8 @@ class Sources:
         methods = {method for method, n, _ in self.answers.proofs if n == norm}
         for method in sorted(methods, key=list(METHODS).index):
             known.spend(self._spent(self.certificates, norm, epsilon, method))
-            further = [mask for (m, n, e), mask in self.answers.proofs.items() if (m, n) == (method, norm) and e >= epsilon]
-            known.take(method, PROVED, np.logical_or.reduce([np.zeros_like(known.open), *further]))
+            for engine, proved in self._proofs(norm, epsilon, method):
+                known.take(engine, PROVED, proved)
         known.take(ATTACK, BROKEN, _drawn_wrong(self.branching, norm, epsilon, len(self.right)))
         for engine, verdict, at, sample, seconds in (*_exact(self.smt), *_split(self.branching, norm)):
             if engine == SMT and norm != "linf":
@@ -117,10 +117,22 @@ class Sources:
             one = np.zeros_like(known.open)
             one[sample] = True
             if at == epsilon:
-                known.spend(one * seconds)
+                known.spend(np.where(one, seconds, 0.0))
             if (verdict == PROVED and at >= epsilon) or (verdict == BROKEN and at <= epsilon):
                 known.take(engine, verdict, one)
         return known
+
+    def _proofs(self, norm: Norm, epsilon: float, method: str) -> Iterator[tuple[str, Mask]]:
+        """What a method proved within this radius or a larger one, by which of the methods that it tries."""
+        for shard, payload in self.certificates:
+            p, certified = shard.parameters, np.asarray(payload["certified"], dtype=bool)
+            if (p["method"], p["norm"]) != (method, norm) or p["epsilon"] < epsilon:
+                continue
+            by = np.asarray(payload.get("by", [method] * len(certified)))
+            for engine in sorted(set(by[certified].tolist()), key=list(METHODS).index):
+                proved = np.zeros_like(self.right)
+                proved[list(shard.indices)] = certified & (by == engine)
+                yield engine, proved
 
     def _spent(self, results: Results, norm: Norm, epsilon: float, method: str | None = None) -> NDArray[np.float64]:
         """Seconds of each sample ``[n]``: equal shares of its shards."""

@@ -178,9 +178,7 @@ def _newly_broken(results: Results, norm: Norm, context: Context, images: int) -
     ]
 
 
-def _pictures(
-    norm: Norm, hits: list[Hit], who: list[str], context: Context
-) -> Images:
+def _pictures(norm: Norm, hits: list[Hit], who: list[str], context: Context) -> Images:
     box, names = context.classifier.input_box, context.classifier.class_names
     rows: list[tuple[ImageItem, ...]] = []
     for name, (sample, epsilon, point, _, answer) in zip(who, hits, strict=False):
@@ -191,7 +189,9 @@ def _pictures(
         rows.append(
             (
                 image_item(as_picture(original, box), alt=f"sample {name}, class {label}", caption=f"{name}: {label}"),
-                image_item(change, alt=f"the change of sample {name}, grey where there is none", caption=f"× {factor:g}"),
+                image_item(
+                    change, alt=f"the change of sample {name}, grey where there is none", caption=f"× {factor:g}"
+                ),
                 image_item(as_picture(point, box), alt=f"witness: {caption}", caption=caption),
             )
         )

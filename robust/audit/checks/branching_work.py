@@ -13,7 +13,8 @@ from robust.audit.check import Context, Payload, Shard
 from robust.audit.checks.certificate_controls import Trial, try_balls
 from robust.audit.decided import BROKEN, PROVED, SPLITTING, UNDECIDED
 from robust.record import Verdict
-from verifiers import Effort, Network, certify
+from verifiers import Effort, Network
+from verifiers.certify import attempts, certified_by
 
 ALPHA = "alpha-crown"
 """Bounds that are tried first, all samples of a shard together: a tenth of the work."""
@@ -75,7 +76,7 @@ class Work:
             if not samples:
                 continue
             started = time.perf_counter()
-            proved = certify(
+            by = certified_by(
                 self.network,
                 context.samples(samples),
                 context.labels(samples),
@@ -87,9 +88,9 @@ class Work:
                 slack=slack,
             )[0].tolist()
             took = (time.perf_counter() - started) / len(samples)
-            for sample, sure in zip(samples, proved, strict=True):
-                verdict = Verdict.VERIFIED if sure else Verdict.UNKNOWN
-                self._note(Ball(sample, self.norm, epsilon, slack), ALPHA, Settled(verdict, "", 0, took))
+            for sample, rung in zip(samples, by, strict=True):
+                verdict, engine = (Verdict.VERIFIED, attempts(ALPHA)[rung]) if rung >= 0 else (Verdict.UNKNOWN, ALPHA)
+                self._note(Ball(sample, self.norm, epsilon, slack), engine, Settled(verdict, "", 0, took))
 
     def _split(self, slack: float) -> None:
         while any(self.open.values()):

@@ -28,8 +28,8 @@ from robust.graph import Graph
 from robust.record import Finding, Table
 from robust.statistics import wilson
 from robust.subjects.protocols import Classifier
-from verifiers import Effort, Network, certify
-from verifiers.certify import ARITHMETIC
+from verifiers import Effort, Network
+from verifiers.certify import ARITHMETIC, attempts, certified_by
 
 
 class CertificatesSettings(CheckSettings):
@@ -98,7 +98,7 @@ class Certificates(Check):
         "inputs.",
     )
     Settings: ClassVar[type[CheckSettings]] = CertificatesSettings
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     def __init__(self) -> None:
         self._graphs = BoundedGraphs()
@@ -130,7 +130,7 @@ class Certificates(Check):
     def run(self, shard: Shard, settings: CertificatesSettings, context: Context) -> Payload:
         """``certified``: bool per sample: the answer is right and proved to stay right.
 
-        ``tried``: bool per sample: the deployed model was right at a few points of the ball. ``gap``, ``scale``,
+        ``by``: which of the methods that are tried proved it, or empty. ``tried``: bool per sample: the deployed model was right at a few points of the ball. ``gap``, ``scale``,
         ``points``: see ``certificate_controls.Trial``.
         """
         parameters, graph = shard.parameters, self._graph(context)
@@ -138,7 +138,7 @@ class Certificates(Check):
         generator = context.torch_generator(self.name, shard.name)
         epsilon, norm = parameters["epsilon"], parameters["norm"]
         trial = try_balls(graph, context.classifier, samples, labels, epsilon, norm, generator)
-        certified = certify(
+        by = certified_by(
             graph,
             samples,
             labels,
@@ -148,10 +148,12 @@ class Certificates(Check):
             method=parameters["method"],
             effort=Effort(rows=parameters["rows"], bytes=settings.memory_mib * 2**20),
             slack=2 * trial.gap,
-        )
+        )[0].tolist()
+        certified = np.array([rung >= 0 for rung in by], dtype=bool)
         right = context.predictions[list(shard.indices)] == context.data.labels[list(shard.indices)]
         return {
-            "certified": np.asarray(certified[0].cpu().numpy() & right),
+            "certified": np.asarray(certified & right),
+            "by": [attempts(parameters["method"])[rung] if rung >= 0 else "" for rung in by],
             "tried": np.asarray(~trial.broken.cpu().numpy()),
             "gap": trial.gap,
             "scale": trial.scale,
