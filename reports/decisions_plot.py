@@ -13,7 +13,7 @@ from markupsafe import Markup
 from reports.number_format import number
 from reports.sandwich import spread
 from reports.scales import LinearScale, nice_ticks, tick_labels
-from reports.svg import coordinate, line, path, picture, tag, text
+from reports.svg import line, path, picture, tag, text
 from reports.text import clean, one_line, shorten
 from robust.record import DecidedBar, Decisions, Table
 
@@ -204,8 +204,8 @@ def _over_time(plot: Decisions, shares: Sequence[Share], anchor: str) -> Markup:
     final = sum(share.verdict != "undecided" for share, _ in decided) / max(1, len(decided))
     return picture(
         parts, width=WIDTH, height=TIME_HEIGHT, anchor=anchor, title=f"{one_line(plot.title)}: over time",
-        description=f"Share of all samples and radii that are decided, over the seconds that each took; {number(final)} "
-        f"in the end, after at most {number(max([0.0, *(took for _, took in decided)]))} s.",
+        description="Share of all samples and radii that are decided, over the seconds that each took; "
+        f"{number(final)} in the end, after at most {number(max([0.0, *(took for _, took in decided)]))} s.",
         class_="plot",
     )  # fmt: skip
 

@@ -190,6 +190,6 @@ def evidence(context: Context, population: Mask, standings: Sequence[Standing]) 
         bar_label="epsilon (input units)",
         samples=tuple(str(names[place]) for place in places),
         bars=bars,
-        caption="Proofs from the left, what is broken from the right, undecided between. Below: the share of all samples "
-        "and radii that were decided within so much work on each, all engines that were asked together.",
+        caption="Proofs from the left, what is broken from the right, undecided between. Below: the share of all "
+        "samples and radii that were decided within so much work on each, all engines that were asked together.",
     )

@@ -11,7 +11,7 @@ from attacks.attack import Attack, Attempt, gives_gradients
 from attacks.catalogue import make_attack
 from robust.audit.branching import Ball, Settled, branch_and_bound
 from robust.audit.checks.certificate_controls import TOLERANCE, try_balls
-from robust.audit.decided import ATTACK, BROKEN, PROVED, SPLITTING
+from robust.audit.decided import ATTACK, SPLITTING
 from robust.audit.verification_state import Verification
 from robust.record import Verdict
 from verifiers import Network
@@ -19,6 +19,7 @@ from verifiers.certify import attempts, certified_by
 
 
 def attack_of(state: Verification) -> Attack:
+    """PGD, or random points where the model gives no gradients."""
     context, question = state.context, state.question
     if gives_gradients(context.classifier, context.samples([0])):
         return make_attack("pgd", norm=question.norm, steps=question.steps, restarts=question.restarts)
@@ -27,6 +28,7 @@ def attack_of(state: Verification) -> Attack:
 
 
 def attack_block(state: Verification, attack: Attack, block: tuple[int, ...]) -> None:
+    """Attack some samples at every radius, from the smallest on."""
     context, known = state.context, None
     x, labels = context.samples(block), context.labels(block)
     for place, epsilon in enumerate(state.question.epsilons):
@@ -62,6 +64,7 @@ def _keep(state: Verification, block: tuple[int, ...], epsilon: float, attempt: 
 
 
 def certify_block(state: Verification, network: Network, block: tuple[int, ...]) -> None:
+    """Bound some samples at every radius, less what the graph and the deployed model were seen to differ by."""
     context, question = state.context, state.question
     x, labels, box = context.samples(block), context.labels(block), context.classifier.input_box
     gap, scale, rows = 0.0, 0.0, list(block)
@@ -102,23 +105,21 @@ def certify_block(state: Verification, network: Network, block: tuple[int, ...])
 
 def complete(state: Verification, network: Network, watch: Callable[[str, int, int], None]) -> None:
     """Branch and bound of what is unknown: radius after radius, each sample until it is falsified or stays unknown."""
-    waiting = [i for i in range(len(state.wrong)) if not state.wrong[i] and np.isfinite(state.slacks[i])]
-    total, more = len(waiting), 0
+    left = {i for i in range(len(state.wrong)) if not state.wrong[i] and np.isfinite(state.slacks[i])}
+    total, more = len(left), 0
     for place, epsilon in enumerate(state.question.epsilons):
-        asked = [i for i in waiting if not state.proved[place, i] and not state.falsified[place, i]]
-        waiting = [i for i in waiting if state.proved[place, i]]
-        watch("branch and bound", total - len(waiting) - len(asked), total)
+        left.difference_update(np.flatnonzero(state.falsified[place]).tolist())
+        asked = sorted(i for i in left if not state.proved[place, i])
+        balls = [Ball(i, state.question.norm, epsilon, float(state.slacks[i])) for i in asked]
 
         def done(number: int, settled: Settled, place: int = place, asked: list[int] = asked) -> None:
-            nonlocal more
-            more += settled.verdict is not Verdict.UNKNOWN
             _keep_settled(state, place, asked[number], settled)
-            if settled.verdict is Verdict.VERIFIED:
-                waiting.append(asked[number])
-            watch("branch and bound", total - len(waiting) - len(asked) + number + 1, total)
+            if settled.verdict is not Verdict.VERIFIED:
+                left.discard(asked[number])
+            watch("branch and bound", total - len(left), total)
 
-        balls = [Ball(i, state.question.norm, epsilon, float(state.slacks[i])) for i in asked]
-        branch_and_bound(network, state.context, balls, seconds=state.question.complete, done=done)
+        found = branch_and_bound(network, state.context, balls, seconds=state.question.complete, done=done)
+        more += sum(settled.verdict is not Verdict.UNKNOWN for settled in found)
     watch("branch and bound", total, total)
     state.notes.append(
         f"branch and bound decided {more} balls that attack and bounds had left unknown. Its proofs speak of the "

@@ -65,7 +65,7 @@ class Verification:
         seen: bool ``[radii, n]``: the deployed model was right at every point that was drawn from the ball.
         bounded: bool ``[n]``: bounds were asked.
         attacked: bool ``[radii, n]``: the attack was asked.
-        breakers, provers: text ``[radii, n]``: the engine that found the witness, or the proof; empty where there is none.
+        breakers, provers: text ``[radii, n]``: the engine that found the witness, or the proof; empty where none did.
         took: float ``[radii, n]``: seconds of all engines together until a sample was decided, a block sharing alike.
         distances: float ``[n]``, of the nearest witness; infinite where there is none.
         answers: int64 ``[n]``, what the deployed model answers to that witness; -1 where there is none.

@@ -130,8 +130,8 @@ class Certificates(Check):
     def run(self, shard: Shard, settings: CertificatesSettings, context: Context) -> Payload:
         """``certified``: bool per sample: the answer is right and proved to stay right.
 
-        ``by``: which of the methods that are tried proved it, or empty. ``tried``: bool per sample: the deployed model was right at a few points of the ball. ``gap``, ``scale``,
-        ``points``: see ``certificate_controls.Trial``.
+        ``by``: which of the methods that are tried proved it, or empty. ``tried``: bool per sample: the deployed model
+        was right at a few points of the ball. ``gap``, ``scale``, ``points``: see ``certificate_controls.Trial``.
         """
         parameters, graph = shard.parameters, self._graph(context)
         samples, labels = context.samples(shard.indices), context.labels(shard.indices)
