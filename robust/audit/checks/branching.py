@@ -51,7 +51,7 @@ class BranchingSettings(CheckSettings):
         default=60.0,
         gt=0,
         le=86_400,
-        description="wall clock per ball, a safety: where it strikes, another run may end otherwise; the findings say so",
+        description="wall clock per ball, a safety; where it strikes, another run may end otherwise, and this is said",
     )
     shard_samples: int = Field(default=10, ge=1, description="samples per unit of work")
     memory_mib: int = Field(
