@@ -15,7 +15,17 @@ from robust.subjects import load_classifier
 ONLY_ACCURACY = {
     "checks": {
         name: {"enabled": name == "accuracy"}
-        for name in ("accuracy", "attacks", "certificates", "smt", "fooling", "ood", "fairness", "generation")
+        for name in (
+            "accuracy",
+            "attacks",
+            "certificates",
+            "smt",
+            "branching",
+            "fooling",
+            "ood",
+            "fairness",
+            "generation",
+        )
     }
 }
 FAST = {**ONLY_ACCURACY, "checks.accuracy.resamples": 100}

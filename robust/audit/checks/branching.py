@@ -9,7 +9,17 @@ import numpy as np
 from pydantic import Field, field_validator
 
 from attacks.balls import NORM_NAMES, Norm
-from robust.audit.check import Check, CheckSettings, Context, NotApplicableError, Payload, Results, Shard, blocks
+from robust.audit.check import (
+    Check,
+    CheckSettings,
+    Context,
+    NotApplicableError,
+    NotAssessedError,
+    Payload,
+    Results,
+    Shard,
+    blocks,
+)
 from robust.audit.checks.bounded_graph import BoundedGraphs
 from robust.audit.checks.branching_findings import findings
 from robust.audit.checks.branching_work import Work
@@ -102,8 +112,7 @@ class BranchingCheck(Check):
         """As many balls as the plan allows, should nothing be decided before.
 
         Raises:
-            NotAssessedError: a black box, or an operator without a rule.
-            NotApplicableError: no radius, or too large a network.
+            NotApplicableError: a black box, an operator without a rule, no radius, or too large a network.
         """
         everyone = np.flatnonzero(np.asarray(context.predictions == context.data.labels)).tolist()
         grids = settings.grid(context.classifier).items()
@@ -113,8 +122,7 @@ class BranchingCheck(Check):
         """Shards of samples, each with the radii at which they are undecided.
 
         Raises:
-            NotAssessedError: a black box, or an operator without a rule.
-            NotApplicableError: no attack and no certificate was asked for, or the network is too large.
+            NotApplicableError: as in ``plan``; also where no attack and no certificate was asked for.
         """
         if not earlier.get("attacks") and not earlier.get("certificates"):
             raise NotApplicableError("neither attacks nor certificates were run, so nothing is known to be undecided")
@@ -124,7 +132,7 @@ class BranchingCheck(Check):
         """Columns with a place per ball that was asked: ``sample``, ``epsilon``, ``engine``, ``verdict``, ``domains``,
         ``took`` (seconds), ``timed_out``; ``seen``: the deployed model was right at drawn points. ``witnesses``,
         ``witness_places``, ``distances``, ``answers``. ``gap``, ``scale``, ``points``: see ``Trial``."""
-        network = Network(self._graphs.of(context.classifier, "proofs"))
+        network = self._network(context)
         effort = Effort(bytes=settings.memory_mib * 2**20)
         work = Work(shard, context, network, seconds=settings.seconds, domains=settings.domains, effort=effort)
         return work.payload()
@@ -161,8 +169,14 @@ class BranchingCheck(Check):
                 found.append((norm, epsilon, np.flatnonzero(open_).tolist()))
         return found
 
+    def _network(self, context: Context) -> Network:
+        try:
+            return Network(self._graphs.of(context.classifier, "proofs"))
+        except NotAssessedError as error:  # certificates say it for both
+            raise NotApplicableError(error.message, wanted=error.wanted, got=error.got, hint=error.hint) from error
+
     def _shards(self, wanted: Wanted, settings: BranchingSettings, context: Context) -> list[Shard]:
-        network = Network(self._graphs.of(context.classifier, "proofs"))
+        network = self._network(context)
         if not wanted:
             raise NotApplicableError("no radii were asked for: both lists are empty")
         left, money = settings.balls, settings.budget * BILLION

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from robust.audit.assemble import Given
 from robust.audit.branching import Ball, branch_and_bound
-from robust.audit.check import Context, NotApplicableError, NotAssessedError, Results, Shard
+from robust.audit.check import Context, NotApplicableError, Results, Shard
 from robust.audit.checks.attacks import AttacksCheck, AttackSettings
 from robust.audit.checks.branching import BranchingCheck, BranchingSettings
 from robust.audit.checks.certificates import Certificates, CertificatesSettings
@@ -212,7 +212,7 @@ def test_without_anything_before_it_there_is_no_question(tmp_path: Path) -> None
         BranchingCheck().follow(SETTINGS, detour(tmp_path), {})
     black = ModuleClassifier(Detour(), (2,), 2, differentiable=False)
     hidden = context(black, dataset(POINTS, np.array([0, 0, 1, 1])), tmp_path)
-    with pytest.raises(NotAssessedError, match="black box"):
+    with pytest.raises(NotApplicableError, match="black box"):
         BranchingCheck().plan(SETTINGS, hidden)
 
 
