@@ -46,7 +46,7 @@ class BranchingSettings(CheckSettings):
         default=None, description="radii of L2 balls, in input units; default those of the attacks; []: do not ask"
     )
     balls: int = Field(
-        default=80,
+        default=72,
         ge=1,
         description="undecided balls (a sample at a radius) at most, from the radii with the fewest of them on",
     )

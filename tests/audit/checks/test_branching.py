@@ -219,7 +219,7 @@ def test_without_anything_before_it_there_is_no_question(tmp_path: Path) -> None
 def test_a_plan_alone_is_the_most_that_can_be_left(tmp_path: Path) -> None:
     shards = BranchingCheck().plan(SETTINGS.model_copy(update={"balls": 5}), detour(tmp_path))
     assert sum(len(epsilons) for shard in shards for epsilons in shard.parameters["epsilons"]) == 5
-    assert "80 balls" in BranchingCheck().estimate(SETTINGS, 4, 2)
+    assert "72 balls" in BranchingCheck().estimate(SETTINGS, 4, 2)
 
 
 def test_the_same_domains_give_the_same_answers(tmp_path: Path) -> None:
