@@ -17,11 +17,10 @@ from robust.audit.check import Context
 from robust.properties import Box, Halfspaces, L2Ball, Property, UnsafeSet
 from robust.record import Verdict
 from verifiers import Deadline, Effort, Network, ball_region
-from verifiers.branching.input_splitting import is_small, split_inputs, varying
-from verifiers.branching.neuron_splitting import split_neurons
+from verifiers.branching.input_splitting import is_small
 from verifiers.branching.outcome import Outcome
 from verifiers.certify import rival_matrices
-from verifiers.decide import FEW_INPUTS
+from verifiers.split_each import split_each
 
 
 @dataclass(frozen=True)
@@ -82,7 +81,7 @@ def branch_and_bound(
         network: of the classifier of ``context``.
         context: subject and data.
         balls: around samples that the deployed model answers rightly.
-        seconds: for each ball, at most.
+        seconds: for each ball, at most, on average.
         domains: parts of each ball that either way of splitting may bound, at most. The same call gives the same
             answers then, unless seconds run out.
         effort: limits on memory.
@@ -91,15 +90,41 @@ def branch_and_bound(
     Returns:
         The answers in the order of the balls.
     """
-    found = []
+    cases = [property_of(context, ball, network.graph.outputs) for ball in balls]
+    deadline, clock = Deadline(seconds * len(balls)), _Clock(len(balls))
+    found: dict[int, Settled] = {}
+
+    def watch(place: int, outcome: Outcome) -> None:
+        found[place] = _settled(context, balls[place], outcome, clock.end(place), deadline.expired)
+        done(place, found[place])
+
     with _one_thread_if(is_small(network)):
-        for place, ball in enumerate(balls):
-            started = time.perf_counter()
-            outcome, timed_out = _split(network, context, ball, Deadline(seconds), domains, effort)
-            settled = _settled(context, ball, outcome, time.perf_counter() - started, timed_out)
-            found.append(settled)
-            done(place, settled)
-    return found
+        split_each(
+            network,
+            cases,
+            deadline,
+            effort=effort,
+            domains=domains,
+            replay=lambda place, points: _replay(context, balls[place], points),
+            watch=watch,
+        )
+    return [found[place] for place in range(len(balls))]
+
+
+class _Clock:
+    """Time of balls that are worked on together: at any moment those that are open share it alike."""
+
+    def __init__(self, count: int) -> None:
+        self._last = time.perf_counter()
+        self._spent = np.zeros(count)
+        self._open = np.ones(count, dtype=bool)
+
+    def end(self, place: int) -> float:
+        """Seconds of a ball that is decided or given up now."""
+        now = time.perf_counter()
+        self._spent[self._open] += (now - self._last) / max(1, int(self._open.sum()))
+        self._last, self._open[place] = now, False
+        return float(self._spent[place])
 
 
 @contextmanager
@@ -112,39 +137,6 @@ def _one_thread_if(small: bool) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def _split(
-    network: Network, context: Context, ball: Ball, deadline: Deadline, domains: int | None, effort: Effort | None
-) -> tuple[Outcome, bool]:
-    case, bounded = property_of(context, ball, network.graph.outputs), 0
-    share = deadline.within(deadline.left / 2)
-    if _few_inputs(case):
-        (outcome,) = split_inputs(
-            network,
-            [case],
-            share,
-            effort=effort,
-            domains=domains,
-            replay=lambda _, points: _replay(context, ball, points),
-        )
-        if outcome.verdict is not Verdict.UNKNOWN:
-            return outcome, share.expired
-        bounded = outcome.domains
-    outcome = split_neurons(
-        network, case, deadline, effort=effort, domains=domains, replay=lambda points: _replay(context, ball, points)
-    )
-    whole = Outcome(
-        outcome.verdict, outcome.reason, outcome.bound, bounded + outcome.domains, outcome.open, outcome.witness
-    )
-    return whole, deadline.expired or (bounded > 0 and share.expired)
-
-
-def _few_inputs(case: Property) -> bool:
-    if not isinstance(case.inputs, Box):
-        return False
-    lower, upper = (end.double().reshape(1, -1) for end in (case.inputs.lower, case.inputs.upper))
-    return int(varying(lower, upper).sum()) <= FEW_INPUTS
 
 
 def property_of(context: Context, ball: Ball, outputs: int) -> Property:
