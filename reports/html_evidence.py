@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from reports import bar_plot, curve_plot
+from reports import bar_plot, curve_plot, decisions_plot
 from reports.sandwich import spread
-from robust.record import BarPlot, CurvePlot, Evidence, Finding, ImageItem, Table
+from robust.record import BarPlot, CurvePlot, Decisions, Evidence, Finding, ImageItem, Table
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 SHOWN_SIDE = 96
@@ -46,6 +46,11 @@ def evidence_view(finding: Finding, evidence: Evidence, anchor: str) -> Evidence
     if isinstance(evidence, BarPlot):
         svg = bar_plot.draw_bars(evidence, anchor)
         return EvidenceView(evidence, anchor, finding, svg=svg, numbers=_bar_table(evidence))
+    if isinstance(evidence, Decisions):
+        return EvidenceView(
+            evidence, anchor, finding, svg=decisions_plot.draw_decisions(evidence, anchor),
+            legend=tuple(decisions_plot.legend(evidence, anchor)), numbers=decisions_plot.numbers(evidence),
+        )  # fmt: skip
     if isinstance(evidence, Table) and len(evidence.rows) > MOST_ROWS:
         rest = f"{len(evidence.rows) - MOST_ROWS:,} further rows are in record.json."
         caption = f"{evidence.caption} {rest}".strip()

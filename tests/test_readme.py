@@ -59,7 +59,7 @@ def test_python_in_the_documents_runs(block: Block, tmp_path: Path, monkeypatch:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "record.json").write_text(sample_record().to_json(), encoding="utf-8")
     monkeypatch.chdir(tmp_path)
-    for check in ("attacks", "certificates", "smt", "fooling", "ood", "fairness", "generation"):
+    for check in ("attacks", "certificates", "smt", "branching", "fooling", "ood", "fairness", "generation"):
         monkeypatch.setenv(f"ROBUST_CHECKS__{check.upper()}__ENABLED", "false")
     exec(compile(block[2], str(block[0]), "exec"), {"__name__": "__main__"})
 

@@ -70,6 +70,26 @@ def certify(
         LabelError: a label is not a class.
         PropertyError: a sample outside the box, a negative radius, an unknown norm, a slack that is no number >= 0.
     """
+    return (
+        certified_by(graph, samples, labels, epsilons, norm=norm, box=box, method=method, effort=effort, slack=slack)
+        >= 0
+    )
+
+
+def certified_by(
+    graph: Graph | Network,
+    samples: Tensor,
+    labels: Tensor,
+    epsilons: Sequence[float],
+    *,
+    norm: str,
+    box: Box,
+    method: str,
+    effort: Effort | None = None,
+    slack: float = 0.0,
+) -> Tensor:
+    """Like ``certify``, but by which of the methods that are tried: int64 ``[len(epsilons), n]``, a place in
+    ``attempts(method)``, or -1 where no method proves it. A proof at a larger radius keeps its method."""
     if not slack >= 0:
         raise PropertyError("a slack is a distance", wanted="a number >= 0", got=slack)
     network = graph if isinstance(graph, Network) else Network(graph)
@@ -77,18 +97,18 @@ def certify(
     with torch.no_grad():
         clean = network.graph.forward(samples).reshape(len(samples), -1)
         right = (torch.bmm(matrices.to(clean), clean[:, :, None])[:, :, 0] > 0).all(1)
-    result = torch.zeros(len(epsilons), len(samples), dtype=torch.bool, device=samples.device)
-    proved = torch.zeros_like(right)
+    result = torch.full((len(epsilons), len(samples)), -1, device=samples.device)
+    by = torch.full((len(samples),), -1, device=samples.device)
     for place in sorted(range(len(epsilons)), key=lambda i: -epsilons[i]):
         region = ball_region(samples, epsilons[place], norm, box)
-        for attempt in attempts(method):
-            rows = torch.nonzero(right & ~proved)[:, 0]
+        for rung, attempt in enumerate(attempts(method)):
+            rows = torch.nonzero(right & (by < 0))[:, 0]
             if len(rows):
                 margins = confirmed_bounds(
                     network, region.take(rows), matrices[rows], None, attempt, effort or Effort(), slack=slack
                 )
-                proved[rows] = (margins > slack).all(1).to(proved.device)
-        result[place] = proved
+                by[rows] = torch.where((margins > slack).all(1).to(by.device), rung, -1)
+        result[place] = by
     return result
 
 

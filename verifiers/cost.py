@@ -20,6 +20,9 @@ TOUCH = 8
 ARITHMETICS = 3
 """Passes in float32, at one, and their repetition in float64, at two."""
 
+PASSES = 50
+"""Passes over a domain: a dozen steps down and up, as many to choose its split, and the repetition in float64."""
+
 
 def worst_case(network: Network, *, method: str, norm: str, rows: int, functions: int) -> int:
     """Multiply-adds for one sample at one radius, if every neuron stays open and the answer must be confirmed.
@@ -45,6 +48,19 @@ def worst_case(network: Network, *, method: str, norm: str, rows: int, functions
     if chosen.forward:
         total += _forms(network)
     return ARITHMETICS * total
+
+
+def splitting(network: Network, *, norm: str, functions: int, domains: int) -> int:
+    """Multiply-adds of branch and bound over the neurons for one input set, if all its domains are needed.
+
+    Args:
+        network: prepared graph.
+        norm: ``linf`` or ``l2``.
+        functions: constraints of the unsafe set.
+        domains: that are bounded.
+    """
+    root = worst_case(network, method="alpha-crown", norm=norm, rows=Effort().rows, functions=functions)
+    return root + domains * PASSES * _backward(network.graph)[network.graph.output]
 
 
 def _forms(network: Network) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from robust.audit.check import Check
 from robust.audit.checks.accuracy import AccuracyCheck
 from robust.audit.checks.attacks import AttacksCheck
+from robust.audit.checks.branching import BranchingCheck
 from robust.audit.checks.certificates import Certificates
 from robust.audit.checks.fairness import FairnessCheck
 from robust.audit.checks.fooling import FoolingCheck
@@ -17,6 +18,7 @@ CHECKS: tuple[Check, ...] = (
     AttacksCheck(),
     Certificates(),
     SmtCheck(),
+    BranchingCheck(),
     FoolingCheck(),
     OodCheck(),
     FairnessCheck(),

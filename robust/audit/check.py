@@ -109,7 +109,8 @@ class Shard:
 
 
 Results = Sequence[tuple[Shard, Payload]]
-"""All shards of one check with what they left behind, in the order of the plan."""
+"""All shards of one check with what they left behind, in the order of the plan. During an audit each payload has
+``seconds`` beside what the check put there: how long the shard took when it was computed."""
 
 
 @dataclass(frozen=True)
@@ -189,6 +190,11 @@ class Check(ABC):
     @abstractmethod
     def plan(self, settings: Any, context: Context) -> list[Shard]:
         """The shards, in order. Cheap. Raises NotAssessedError when the subject cannot be asked this question."""
+
+    def follow(self, settings: Any, context: Context, earlier: Mapping[str, Results]) -> list[Shard]:
+        """The shards once the checks before this one have run; those of ``plan``, unless what is left to do depends on
+        what they found. ``plan`` says then what it is at most."""
+        return self.plan(settings, context)
 
     @abstractmethod
     def run(self, shard: Shard, settings: Any, context: Context) -> Payload:

@@ -134,9 +134,9 @@ class Plan(Section):
     checks: ChecksPlan = Field(default_factory=ChecksPlan, description="the checks")  # type: ignore[valid-type]
 
     def settings(self, check: str) -> CheckSettings:
-        """The settings of one check, by name. Certificates take over the radii of the attacks unless they have some."""
+        """The settings of one check, by name. Proofs take over the radii of the attacks unless they have some."""
         settings: CheckSettings = getattr(self.checks, check)
-        if check == "certificates":
+        if check in ("certificates", "branching"):
             attacks = self.settings("attacks")
             missing = [key for key in ("linf_epsilons", "l2_epsilons") if getattr(settings, key) is None]
             return settings.model_copy(update={key: getattr(attacks, key) for key in missing})

@@ -17,6 +17,15 @@ def box_width(classifier: Classifier) -> float:
     return float(width.median()) if len(width) else 1.0
 
 
+def epsilon_grids(
+    linf: tuple[float, ...] | None, l2: tuple[float, ...] | None, classifier: Classifier
+) -> dict[Norm, tuple[float, ...]]:
+    """Norm -> radii as ``epsilon_grid`` gives them, norms without radii left out."""
+    wanted: dict[Norm, tuple[float, ...] | None] = {"linf": linf, "l2": l2}
+    grids = {norm: epsilon_grid(norm, radii, classifier) for norm, radii in wanted.items()}
+    return {norm: radii for norm, radii in grids.items() if radii}
+
+
 def epsilon_grid(norm: Norm, wanted: tuple[float, ...] | None, classifier: Classifier) -> tuple[float, ...]:
     """The radii in input units, ascending: those of the plan, or the default grid times the width of the box."""
     if wanted is not None:

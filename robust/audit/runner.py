@@ -185,7 +185,7 @@ class _Run:
         missing = unmet_need(check, context)
         if missing is not None:
             raise NotApplicableError(missing)
-        shards = check.plan(settings, context)
+        shards = check.follow(settings, context, dict(self.earlier))
         work.planned = len(shards)
         self.watch(Event("check started", check.name, 0, len(shards), check.title))
         results: list[tuple[Shard, Payload]] = []
@@ -199,13 +199,13 @@ class _Run:
         stored = self.store.get(key)
         if stored is not None:
             work.add(stored[1], reused=True)
-            return stored[0]
+            return {**stored[0], "seconds": stored[1]}
         clock = time.perf_counter()
         payload = check.run(shard, settings, self.assembly.context)
         seconds = time.perf_counter() - clock
         kept = self.store.put(key, check.name, shard.name, payload, seconds)
         work.add(seconds, reused=False)
-        return kept
+        return {**kept, "seconds": seconds}
 
 
 @dataclass

@@ -18,7 +18,7 @@ from robust.errors import RobustError, UsageError
 
 if TYPE_CHECKING:
     from robust.audit.plan import Plan
-    from robust.audit.verification import Verification
+    from robust.audit.verification_state import Verification
 
 EXIT_CERTIFIED, EXIT_FALSIFIED, EXIT_BAD_INPUT, EXIT_UNKNOWN = 0, 1, 2, 3
 ROWS = 50
@@ -145,7 +145,8 @@ def _verify(options: argparse.Namespace) -> int:
 
         make_directory(options.witnesses)
     from robust.audit.assemble import assemble
-    from robust.audit.verification import Question, run, verification
+    from robust.audit.verification import run, verification
+    from robust.audit.verification_state import Question
 
     context = assemble(plan).context
     state = verification(
@@ -168,7 +169,7 @@ def _verify(options: argparse.Namespace) -> int:
 
 def exit_status(state: Verification) -> int:
     """The status that the answers deserve, over all radii."""
-    from robust.audit.verification import Answer
+    from robust.audit.verification_state import Answer
 
     answers = {answer for place in range(len(state.question.epsilons)) for answer in state.verdicts(place)}
     if answers & {Answer.FALSIFIED, Answer.MISCLASSIFIED}:

@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reports.text import one_line
+from robust.audit.decided import MISCLASSIFIED
 from robust.audit.run_directory import keep_file
-from robust.audit.verification import Answer, Verification
+from robust.audit.verification_state import Answer, Verification
 from robust.audit.witnesses import npz_bytes
 from robust.statistics import wilson
 from robust.subjects import box_in_words
@@ -55,6 +56,7 @@ def as_json(state: Verification, status: int) -> str:
     """Everything as one JSON document, with a newline behind it."""
     classifier, data, question = state.context.classifier, state.context.data, state.question
     verdicts = [state.verdicts(place) for place in range(len(question.epsilons))]
+    engines = [state.engines(place) for place in range(len(question.epsilons))]
     document = {
         "model": {"name": classifier.name, "source": classifier.source, "sha256": classifier.digest},
         "data": {"name": data.name, "source": data.source, "sha256": data.digest, "samples": len(data)},
@@ -73,6 +75,8 @@ def as_json(state: Verification, status: int) -> str:
                 "label": int(data.labels[row]),
                 "answer": int(state.context.predictions[row]),
                 "verdicts": [str(answers[row]) for answers in verdicts],
+                "engines": [names[row] or None for names in engines],
+                "seconds": [float(f"{took[row]:.4g}") for took in state.took],
                 "witness_distance": float(state.distances[row]) if math.isfinite(state.distances[row]) else None,
                 "witness_answer": int(state.answers[row]) if row in state.witnesses else None,
             }
@@ -121,7 +125,8 @@ def _heading(state: Verification) -> list[str]:
 
 def _columns(state: Verification) -> list[str]:
     radii = [f"{epsilon:.4g}" for epsilon in state.question.epsilons]
-    return ["sample", "label", "answer", *radii, "witness at", "answered"]
+    asked = [column for name in radii for column in (name, "by", "seconds")]
+    return ["sample", "label", "answer", *asked, "witness at", "answered"]
 
 
 def _cells(state: Verification) -> list[list[str]]:
@@ -132,12 +137,19 @@ def _cells(state: Verification) -> list[list[str]]:
             one_line(_identifier(state, row)),
             one_line(names[int(data.labels[row])]),
             one_line(names[int(state.context.predictions[row])]),
-            *(str(answers[row]) for answers in verdicts),
+            *(cell for place, answers in enumerate(verdicts) for cell in _decided(state, place, row, answers[row])),
             f"{state.distances[row]:.4g}" if row in state.witnesses else "",
             one_line(names[int(state.answers[row])]) if row in state.witnesses else "",
         ]
         for row in range(len(data))
     ]
+
+
+def _decided(state: Verification, place: int, row: int, answer: Answer) -> list[str]:
+    if answer is Answer.MISCLASSIFIED:
+        return [str(answer), "", ""]
+    by = state.breakers if answer is Answer.FALSIFIED else state.provers
+    return [str(answer), "" if answer is Answer.UNKNOWN else str(by[place, row]), f"{state.took[place, row]:.2g}"]
 
 
 def _print_plain(columns: list[str], cells: list[list[str]]) -> None:
@@ -170,6 +182,8 @@ def _counts(state: Verification, place: int) -> dict[str, Any]:
         count = verdicts.count(answer)
         interval = wilson(count, len(verdicts))
         result[str(answer)] = {"count": count, "low": interval.low, "high": interval.high}
+    names = [name for name in state.engines(place) if name and name != MISCLASSIFIED]
+    result["engines"] = {name: names.count(name) for name in sorted(set(names))}
     return result
 
 
@@ -181,6 +195,8 @@ def _summary(state: Verification, place: int) -> str:
         found = counts[str(answer)]
         share = f"{found['count'] / total:6.1%}  (95 % interval {found['low']:.1%} to {found['high']:.1%})"
         lines.append(f"  {answer:<13} {found['count']:>6}  {share}")
+    if counts["engines"]:
+        lines.append("  decided by " + ", ".join(f"{name} {count}" for name, count in counts["engines"].items()))
     return "\n".join(lines)
 
 

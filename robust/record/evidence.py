@@ -116,4 +116,29 @@ class Witness(RecordModel):
     caption: str = ""
 
 
-Evidence = Annotated[CurvePlot | BarPlot | Table | Images | Note | Witness, Field(discriminator="kind")]
+class DecidedBar(RecordModel):
+    """One radius: what became of each sample, in the order of ``Decisions.samples``."""
+
+    label: str
+    """The radius, as a number in input units."""
+    verdicts: tuple[Literal["proved", "broken", "undecided"], ...]
+    engines: tuple[str, ...]
+    """Who decided it: ``misclassified`` (nobody had to), ``attack``, a method of bounds (``interval``, ``crown``,
+    ``alpha-crown``, ...), ``branch and bound``, ``smt``; empty where it is undecided."""
+    seconds: tuple[float, ...]
+    """What all engines together took for it until then, a block's samples sharing alike. Differs from run to run."""
+
+
+class Decisions(RecordModel):
+    """Which engine decided which sample at which radius, and after how long."""
+
+    kind: Literal["decisions"] = "decisions"
+    title: str
+    bar_label: str
+    """What the labels of the bars are."""
+    samples: tuple[str, ...]
+    bars: tuple[DecidedBar, ...]
+    caption: str = ""
+
+
+Evidence = Annotated[CurvePlot | BarPlot | Decisions | Table | Images | Note | Witness, Field(discriminator="kind")]

@@ -144,8 +144,8 @@ def test_witnesses_are_kept_and_break_the_model() -> None:
 def test_plain_columns_a_limit_and_a_summary(capsys: pytest.CaptureFixture[str]) -> None:
     assert verify_data([LINE, "--data", saved(), "--eps", "0.1", "--rows", "2"]) == 1
     lines = capsys.readouterr().out.splitlines()
-    assert lines[4].split() == ["sample", "label", "answer", "0.1", "witness", "at", "answered"]
-    assert lines[5].split() == ["0", "0", "0", "certified"]
+    assert lines[4].split() == ["sample", "label", "answer", "0.1", "by", "seconds", "witness", "at", "answered"]
+    assert lines[5].split()[:5] == ["0", "0", "0", "certified", "interval"]
     assert lines[7].startswith("and 2 more samples")
     assert any(line.split()[:2] == ["certified", "3"] for line in lines)
     assert any(line.startswith("time: ") and "certificates" in line for line in lines)
@@ -201,7 +201,7 @@ def test_what_was_decided_before_an_interruption_is_printed(
     def interrupted(*_: object, **__: object) -> Tensor:
         raise error
 
-    monkeypatch.setattr("robust.audit.verification.certify", interrupted)
+    monkeypatch.setattr("robust.audit.verification_stages.certified_by", interrupted)
     found = asked("--eps", "0.1", "--witnesses", "kept")
     assert found[0] == status
     assert verdicts(found[1]) == ["unknown"] * 3 + ["falsified"]
@@ -214,9 +214,9 @@ def test_what_was_decided_before_an_interruption_is_printed(
 
 def test_a_proof_of_what_is_broken_counts_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     def credulous(graph: object, samples: Tensor, labels: Tensor, epsilons: list[float], **_: object) -> Tensor:
-        return torch.ones(len(epsilons), len(samples), dtype=torch.bool)
+        return torch.zeros(len(epsilons), len(samples), dtype=torch.int64)
 
-    monkeypatch.setattr("robust.audit.verification.certify", credulous)
+    monkeypatch.setattr("robust.audit.verification_stages.certified_by", credulous)
     status, found = asked("--eps", "0.1")
     assert status == 1
     assert verdicts(found) == ["certified"] * 3 + ["falsified"]
@@ -227,6 +227,8 @@ def test_the_same_seed_gives_the_same_answers() -> None:
     found = [asked("--eps", "0.3", "--seed", "4")[1] for _ in range(2)]
     for document in found:
         document.pop("seconds")
+        for sample in document["samples"]:  # type: ignore[attr-defined]
+            assert all(seconds >= 0 for seconds in sample.pop("seconds"))
     assert found[0] == found[1]
 
 
@@ -284,6 +286,10 @@ def test_branch_and_bound_decides_what_bounds_leave_open() -> None:
     assert verdicts(after, 1) == ["certified", "certified", "certified", "falsified"]
     assert status == 1
     assert "branch and bound decided" in str(after)
+    engines = [sample["engines"] for sample in after["samples"]]  # type: ignore[attr-defined]
+    assert {name for row in engines for name in row} <= {"interval", "crown-ibp", "crown", "branch and bound", "attack"}
+    assert engines[3] == ["attack", "attack"]
+    assert "branch and bound" in {engines[0][1], engines[2][1]}
 
 
 def test_time_for_branch_and_bound_is_a_time(capsys: pytest.CaptureFixture[str]) -> None:

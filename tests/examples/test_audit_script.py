@@ -15,7 +15,17 @@ from robust.subjects import load_classifier
 ONLY_ACCURACY = {
     "checks": {
         name: {"enabled": name == "accuracy"}
-        for name in ("accuracy", "attacks", "certificates", "smt", "fooling", "ood", "fairness", "generation")
+        for name in (
+            "accuracy",
+            "attacks",
+            "certificates",
+            "smt",
+            "branching",
+            "fooling",
+            "ood",
+            "fairness",
+            "generation",
+        )
     }
 }
 FAST = {**ONLY_ACCURACY, "checks.accuracy.resamples": 100}
@@ -32,7 +42,7 @@ def test_the_script_judges_by_the_plan_and_writes_the_reports(record: AuditRecor
     said = script.lines(record)
     assert said[0].startswith("passed: ")
     assert sum(line.startswith("  pass: ") for line in said) == 1
-    assert sum(line.startswith("  not asked: ") for line in said) == 7
+    assert sum(line.startswith("  not asked: ") for line in said) == 8
 
 
 def test_paths_and_objects_give_the_same_findings(record: AuditRecord, tmp_path: Path) -> None:

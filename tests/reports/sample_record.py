@@ -16,6 +16,8 @@ from robust.record import (
     Curve,
     CurvePlot,
     DataRecord,
+    DecidedBar,
+    Decisions,
     Finding,
     GateLevel,
     GateResult,
@@ -181,6 +183,21 @@ def certificate_check() -> CheckRecord:
     )  # fmt: skip
 
 
+def decisions() -> Decisions:
+    """Sixty samples at two radii, every engine among them."""
+    proofs, breaks = ("interval", "crown-ibp", "crown", "alpha-crown", "branch and bound", "smt"), ("attack", "smt")
+    bars = []
+    for label, share in (("0.05", 5), ("0.1", 3)):
+        engines = [proofs[i % 6] if i % 6 < share else breaks[i % 2] if i % 4 else "" for i in range(60)]
+        verdicts = ["proved" if i % 6 < share else "broken" if i % 4 else "undecided" for i in range(60)]
+        engines[1], verdicts[1] = "misclassified", "broken"
+        seconds = tuple(0.0 if i == 1 else 0.002 * 1.13**i for i in range(60))
+        bars.append(DecidedBar(label=label, verdicts=tuple(verdicts), engines=tuple(engines), seconds=seconds))
+    return Decisions(title="What decided each sample within L-inf balls", bar_label="epsilon (input units)",
+                     samples=tuple(f"digits/{i:04d}" for i in range(60)), bars=tuple(bars),
+                     caption="Proofs from the left, what is broken from the right.")  # fmt: skip
+
+
 def smt_check() -> CheckRecord:
     rows = tuple(
         (f"digits/{i:04d}", i % 10, answer, seconds, reason)
@@ -198,7 +215,7 @@ def smt_check() -> CheckRecord:
                     outcome=Outcome.INCONCLUSIVE, reason="1 of 4 samples stayed unknown: time limit.",
                     evidence=(Table(title="Verdict per sample", columns=("sample", "label", "verdict", "s", "reason"),
                                     rows=rows),
-                              Note(text="Exact rational arithmetic; the network computes in float32."))),
+                              decisions(), Note(text="Exact rational arithmetic; the network computes in float32."))),
         ),
     )  # fmt: skip
 

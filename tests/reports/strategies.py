@@ -15,6 +15,8 @@ from robust.record import (
     Curve,
     CurvePlot,
     DataRecord,
+    DecidedBar,
+    Decisions,
     Finding,
     GateLevel,
     GateResult,
@@ -60,10 +62,16 @@ images = st.builds(ImageItem, png=words, width=st.integers(-1, 200), height=st.i
                    alt=words)  # fmt: skip
 bars = st.builds(Series, label=words, value=floats, low=maybe(floats), high=maybe(floats),
                  role=st.sampled_from(["main", "control", "reference"]))  # fmt: skip
+decided = st.builds(
+    DecidedBar, label=words, verdicts=some(st.sampled_from(["proved", "broken", "undecided"]), 3),
+    engines=some(st.one_of(words, st.sampled_from(["attack", "crown", "branch and bound", "smt", "misclassified"])), 3),
+    seconds=points,
+)  # fmt: skip
 evidence = st.one_of(
     st.builds(CurvePlot, title=words, x_label=words, y_label=words, curves=some(curves, 3), x_range=ranges,
               y_range=ranges, caption=words),
     st.builds(BarPlot, title=words, y_label=words, series=some(bars, 3), y_range=ranges, caption=words),
+    st.builds(Decisions, title=words, bar_label=words, samples=some(words), bars=some(decided, 3), caption=words),
     st.builds(Table, title=words, columns=some(words), rows=some(some(cells)), caption=words),
     st.builds(Images, title=words, columns=some(words), rows=some(some(images)), caption=words),
     st.builds(Note, text=words, level=st.sampled_from(["info", "warning"])),

@@ -9,7 +9,6 @@ import numpy as np
 from pydantic import Field, field_validator
 
 from attacks.balls import NORM_NAMES, Norm
-from robust.audit.capabilities import require_bounds
 from robust.audit.check import (
     Check,
     CheckSettings,
@@ -20,17 +19,17 @@ from robust.audit.check import (
     Shard,
     blocks,
 )
+from robust.audit.checks.bounded_graph import BoundedGraphs
 from robust.audit.checks.certificate_budget import Share, fitted, left_out
 from robust.audit.checks.certificate_controls import TOLERANCE, agreement, try_balls
 from robust.audit.checks.sandwich import Answers, contradictions, curve_plot, enclosures
-from robust.audit.radii import UNIT_EPSILONS, epsilon_grid
-from robust.errors import GraphError
-from robust.graph import Graph, trace
+from robust.audit.radii import UNIT_EPSILONS, epsilon_grids
+from robust.graph import Graph
 from robust.record import Finding, Table
 from robust.statistics import wilson
 from robust.subjects.protocols import Classifier
-from verifiers import Effort, Network, certify
-from verifiers.certify import ARITHMETIC
+from verifiers import Effort, Network
+from verifiers.certify import ARITHMETIC, attempts, certified_by
 
 
 class CertificatesSettings(CheckSettings):
@@ -74,9 +73,7 @@ class CertificatesSettings(CheckSettings):
 
     def grid(self, classifier: Classifier) -> dict[Norm, tuple[float, ...]]:
         """Norm -> radii, norms without radii left out."""
-        wanted: dict[Norm, tuple[float, ...] | None] = {"linf": self.linf_epsilons, "l2": self.l2_epsilons}
-        grids = {norm: epsilon_grid(norm, radii, classifier) for norm, radii in wanted.items()}
-        return {norm: radii for norm, radii in grids.items() if radii}
+        return epsilon_grids(self.linf_epsilons, self.l2_epsilons, classifier)
 
 
 class Certificates(Check):
@@ -101,10 +98,10 @@ class Certificates(Check):
         "inputs.",
     )
     Settings: ClassVar[type[CheckSettings]] = CertificatesSettings
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     def __init__(self) -> None:
-        self._graphs: dict[str, Graph] = {}
+        self._graphs = BoundedGraphs()
 
     def plan(self, settings: CertificatesSettings, context: Context) -> list[Shard]:
         """One shard per norm, radius, method and block of samples; as many samples as the budget of work allows.
@@ -133,15 +130,15 @@ class Certificates(Check):
     def run(self, shard: Shard, settings: CertificatesSettings, context: Context) -> Payload:
         """``certified``: bool per sample: the answer is right and proved to stay right.
 
-        ``tried``: bool per sample: the deployed model was right at a few points of the ball. ``gap``, ``scale``,
-        ``points``: see ``certificate_controls.Trial``.
+        ``by``: which of the methods that are tried proved it, or empty. ``tried``: bool per sample: the deployed model
+        was right at a few points of the ball. ``gap``, ``scale``, ``points``: see ``certificate_controls.Trial``.
         """
         parameters, graph = shard.parameters, self._graph(context)
         samples, labels = context.samples(shard.indices), context.labels(shard.indices)
         generator = context.torch_generator(self.name, shard.name)
         epsilon, norm = parameters["epsilon"], parameters["norm"]
         trial = try_balls(graph, context.classifier, samples, labels, epsilon, norm, generator)
-        certified = certify(
+        by = certified_by(
             graph,
             samples,
             labels,
@@ -151,10 +148,12 @@ class Certificates(Check):
             method=parameters["method"],
             effort=Effort(rows=parameters["rows"], bytes=settings.memory_mib * 2**20),
             slack=2 * trial.gap,
-        )
+        )[0].tolist()
+        certified = np.array([rung >= 0 for rung in by], dtype=bool)
         right = context.predictions[list(shard.indices)] == context.data.labels[list(shard.indices)]
         return {
-            "certified": np.asarray(certified[0].cpu().numpy() & right),
+            "certified": np.asarray(certified & right),
+            "by": [attempts(parameters["method"])[rung] if rung >= 0 else "" for rung in by],
             "tried": np.asarray(~trial.broken.cpu().numpy()),
             "gap": trial.gap,
             "scale": trial.scale,
@@ -201,26 +200,7 @@ class Certificates(Check):
         return wanted, fitted(wanted, network, radii, len(context.classifier.class_names) - 1, settings.budget)
 
     def _graph(self, context: Context) -> Graph:
-        classifier = context.classifier
-        if classifier.digest not in self._graphs:
-            module = classifier.module()
-            if module is None:
-                raise NotAssessedError(
-                    "certificates need the network's operations, and this subject is a black box",
-                    hint="give the model as ONNX, torch module or exported program",
-                )
-            try:
-                graph = trace(module, classifier.input_shape, device=classifier.device, box=classifier.input_box)
-                require_bounds(graph)
-            except GraphError as error:
-                raise NotAssessedError(
-                    f"the network cannot be read as an operation graph: {error.message}",
-                    wanted=error.wanted,
-                    got=error.got,
-                    hint=error.hint,
-                ) from error
-            self._graphs[classifier.digest] = graph
-        return self._graphs[classifier.digest]
+        return self._graphs.of(context.classifier, "certificates")
 
     def _certified(
         self,
