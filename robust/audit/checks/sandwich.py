@@ -184,24 +184,34 @@ def curve_plot(answers: Answers, norm: Norm, right: Mask) -> CurvePlot:
         norm: which balls.
         right: samples answered rightly without perturbation: the point at radius 0.
     """
+    common = _common(answers, norm)
+    drawn = common if common.any() else answers.asked
     curves = []
     for method in dict.fromkeys(m for m, n, _ in answers.proofs if n == norm):
-        points = {e: mask[answers.asked] for (m, n, e), mask in answers.proofs.items() if (m, n) == (method, norm)}
-        curves.append(_curve(f"certified, {method}", "certificate", points, right[answers.asked]))
-    for attack, control in dict.fromkeys((a, c) for a, n, _, c in answers.attacked if n == norm):
+        points = {e: mask[drawn] for (m, n, e), mask in answers.proofs.items() if (m, n) == (method, norm)}
+        curves.append(_curve(f"certified, {method}", "certificate", points, right[drawn]))
+    for attack, control in dict.fromkeys((a, c) for a, n, _, c in answers.attacked if n == norm and common.any()):
         pairs = {e: p for (a, n, e, c), p in answers.attacked.items() if (a, n, c) == (attack, norm, control)}
-        points = {e: robust[asked] for e, (asked, robust) in pairs.items()}
-        clean = right[np.logical_or.reduce([asked for asked, _ in pairs.values()])]
-        curves.append(_curve(f"under attack, {attack}", "control" if control else "attack", points, clean))
+        points = {e: robust[drawn] for e, (_, robust) in pairs.items()}
+        curves.append(_curve(f"under attack, {attack}", "control" if control else "attack", points, right[drawn]))
     return CurvePlot(
         title=f"Robust accuracy within {NORM_NAMES[norm]} balls",
         x_label="epsilon (input units)",
         y_label="share of samples",
         curves=tuple(curves),
         y_range=(0.0, 1.0),
-        caption="Robust accuracy lies no lower than the certificates and no higher than the attacks; what is between "
-        "them is undecided. Bands are 95 % Wilson intervals.",
+        caption=f"Of the {int(drawn.sum())} samples that every curve was asked about. Robust accuracy lies no lower than "
+        "the certificates and no higher than the attacks; what is between them is undecided. Bands are 95 % Wilson "
+        "intervals.",
     )
+
+
+def _common(answers: Answers, norm: Norm) -> Mask:
+    """Samples that certificates and every attack at every radius were asked about: curves of different samples cannot
+    be compared."""
+    attacked = [asked for (_, n, _, _), (asked, _) in answers.attacked.items() if n == norm]
+    common: Mask = np.logical_and.reduce([answers.asked, *attacked])
+    return common
 
 
 def _curve(label: str, role: Any, points: dict[float, Mask], clean: Mask) -> Curve:
