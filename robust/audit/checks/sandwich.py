@@ -200,9 +200,9 @@ def curve_plot(answers: Answers, norm: Norm, right: Mask) -> CurvePlot:
         y_label="share of samples",
         curves=tuple(curves),
         y_range=(0.0, 1.0),
-        caption=f"Of the {int(drawn.sum())} samples that every curve was asked about. Robust accuracy lies no lower than "
-        "the certificates and no higher than the attacks; what is between them is undecided. Bands are 95 % Wilson "
-        "intervals.",
+        caption=f"Of the {int(drawn.sum())} samples that every curve was asked about. Robust accuracy lies no lower "
+        "than the certificates and no higher than the attacks; what is between them is undecided. Bands are 95 % "
+        "Wilson intervals.",
     )
 
 
