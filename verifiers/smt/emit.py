@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
+from robust.properties.lattice import LatticeBox
 from verifiers.smt.program import ZERO, Program, Row, Unit
 
 SHORT = 8
@@ -30,18 +31,35 @@ class Constraint:
     offset: Fraction
 
 
-def smtlib(program: Program, clause: Sequence[Constraint], digits: int | None = None) -> str:
+def smtlib(
+    program: Program, clause: Sequence[Constraint], digits: int | None = None, lattice: LatticeBox | None = None
+) -> str:
     """The question whether an input of the box reaches the conjunction.
 
     Args:
         program: network and box.
         clause: constraints on the outputs that hold together.
         digits: binary digits of the coefficients; None for the exact network.
+        lattice: which inputs are whole numbers or one-hot groups; the answer then speaks of such inputs alone.
 
     Returns:
         Declarations and assertions; free inputs are called ``v0``, ``v1``, ...
     """
-    return "\n".join(_Writer(program, digits).lines(clause)) + "\n"
+    lines = [*_Writer(program, digits).lines(clause), *(_lattice(program, lattice) if lattice else ())]
+    return "\n".join(lines) + "\n"
+
+
+def _lattice(program: Program, lattice: LatticeBox) -> Iterator[str]:
+    """Whole numbers get an integer of their own; the free members of a group add up to what is left of 1."""
+    numbers = {place: number for number, place in enumerate(program.places)}
+    grouped = {place for group in lattice.groups for place in group}
+    for place in sorted(grouped.union(lattice.whole) & numbers.keys()):
+        yield f"(declare-const k{numbers[place]} Int)"
+        yield f"(assert (= v{numbers[place]} (to_real k{numbers[place]})))"
+    for group in lattice.groups:
+        free = {numbers[place]: Fraction(1) for place in group if place in numbers}
+        fixed = sum((program.point[place] for place in group if place not in numbers), ZERO)
+        yield f"(assert (= {_sum(free, fixed)} 1.0))"
 
 
 class _Writer:

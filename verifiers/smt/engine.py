@@ -12,6 +12,7 @@ from torch import Tensor
 from robust.errors import GraphError, SubjectError
 from robust.graph import Graph
 from robust.properties import Halfspaces, Property
+from robust.properties.lattice import LatticeBox
 from robust.record import Verdict, VerdictResult
 from verifiers.margins import require_fit
 from verifiers.smt.emit import Constraint, smtlib
@@ -36,7 +37,8 @@ class SmtVerifier:
     and exact arithmetic before it is asked, so that VERIFIED holds in both; a counterexample is rounded to float32 and
     replayed on the real model. What is reached only within that difference is UNKNOWN unless a point replays.
 
-    An L2 ball is verified over its bounding box, and falsified only by a point of the ball itself.
+    An L2 ball is verified over its bounding box, and falsified only by a point of the ball itself. Of a ``LatticeBox``
+    only its points are asked about: whole numbers are integers to Z3.
 
     Args:
         replay: the real model; None replays on the operation graph in its own arithmetic.
@@ -96,7 +98,7 @@ class _Question:
         self.real, self.guess = replay, guess
         self.program = encoding.program
         self.box = item.inputs.bounding_box()
-        self.asked = 0
+        self.lattice = item.inputs if isinstance(item.inputs, LatticeBox) else None
 
     def answer(self) -> VerdictResult:
         open_clauses, margin = [], float("inf")
@@ -131,7 +133,7 @@ class _Question:
         """A confirmed witness, the empty string for an excluded clause, or why it stayed open."""
         wide = self._constraints(clause, +1)
         for digits in DIGITS:
-            answer = self.solver.ask(smtlib(self.program, wide, digits), self.program.inputs)
+            answer = self.solver.ask(smtlib(self.program, wide, digits, self.lattice), self.program.inputs)
             if answer.kind == "unsat":
                 return ""
             if answer.kind == "unknown":
@@ -142,7 +144,8 @@ class _Question:
             if self.guess and len(witness := descend(self.graph, self.box, clause, point, self._confirmed)):
                 return witness[0]
         for sign in (-1, 0):
-            answer = self.solver.ask(smtlib(self.program, self._constraints(clause, sign)), self.program.inputs)
+            text = smtlib(self.program, self._constraints(clause, sign), None, self.lattice)
+            answer = self.solver.ask(text, self.program.inputs)
             if answer.kind == "sat":
                 point = self._to_input(answer.point)
                 if bool(self._confirmed(point)[0]):
@@ -194,7 +197,8 @@ class _Question:
             values[place] = value
         flat = torch.tensor([float(value) for value in values], dtype=torch.float64)
         point = flat.reshape(1, *self.graph.input_shape).to(self.graph.device).float()
-        return self.box.clamp(point)
+        point = self.box.clamp(point)
+        return point if self.lattice is None else self.lattice.nearest(point)
 
     def _confirmed(self, points: Tensor) -> Tensor:
         """Which points lie in the input set and are sent into the unsafe set by the real model, each by itself.

@@ -27,7 +27,7 @@ def answer(question: dict[str, Any]) -> dict[str, Any]:
         unknown ``reason``.
     """
     context = z3.Context()
-    solver = z3.SolverFor("QF_LRA", ctx=context)
+    solver = z3.SolverFor("QF_LIRA" if " Int)" in question["text"] else "QF_LRA", ctx=context)
     solver.set("random_seed", 0)
     solver.set("rlimit", question["steps"])
     solver.set("timeout", question["milliseconds"])
