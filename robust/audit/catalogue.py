@@ -10,6 +10,7 @@ from robust.audit.checks.certificates import Certificates
 from robust.audit.checks.fairness import FairnessCheck
 from robust.audit.checks.fooling import FoolingCheck
 from robust.audit.checks.generation import GenerationCheck
+from robust.audit.checks.individual_fairness import IndividualFairnessCheck
 from robust.audit.checks.ood import OodCheck
 from robust.audit.checks.smt import SmtCheck
 
@@ -22,5 +23,6 @@ CHECKS: tuple[Check, ...] = (
     FoolingCheck(),
     OodCheck(),
     FairnessCheck(),
+    IndividualFairnessCheck(),
     GenerationCheck(),
 )

@@ -157,7 +157,7 @@ class Counterparts:
         return low, high, (low > high).any(1)
 
     def region(self, lower: Tensor, upper: Tensor, step: Tensor) -> tuple[Tensor, Tensor]:
-        """Ends of the joint inputs over boxes: two of ``[n, dimensions]`` and int64 ``[n]`` to two of ``[n, joint]``."""
+        """Ends of the joint inputs ``[n, joint]`` over boxes ``[n, dimensions]`` at steps ``[n]``."""
         count = len(self.people.attributes)
         here, there = self._persons(lower[:, :count], upper[:, :count], step), self._next(step)
         low = [here[0], there]

@@ -7,6 +7,7 @@ values themselves. A box of people is a lower and an upper such number per attri
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -45,12 +46,14 @@ class Attribute:
     def __post_init__(self) -> None:
         levels = self.levels
         if not self.columns or len(set(self.columns)) != len(self.columns):
-            raise PropertyError(f"attribute {self.name!r} has impossible columns", wanted="different places, at least 1")
+            raise PropertyError(
+                f"attribute {self.name!r} has impossible columns", wanted="different places, at least 1"
+            )
         if levels is None and not -math.inf < self.low < self.high < math.inf:
             raise PropertyError(
                 f"the range of {self.name!r} has no width", wanted="finite low < high", got=(self.low, self.high)
             )
-        if levels is not None and (not levels or not all(a < b for a, b in zip(levels, levels[1:], strict=False))):
+        if levels is not None and (not levels or not all(a < b for a, b in itertools.pairwise(levels))):
             raise PropertyError(f"the levels of {self.name!r} do not increase", wanted="increasing numbers", got=levels)
         if levels is not None and not all(map(math.isfinite, levels)):
             raise PropertyError(f"a level of {self.name!r} is NaN or infinite", wanted="finite numbers")
@@ -74,7 +77,7 @@ class Attribute:
         """The distance of neighbouring levels where it is always the same; None elsewhere."""
         if self.levels is None or self.one_hot or len(self.levels) < 2:
             return None
-        steps = [b - a for a, b in zip(self.levels, self.levels[1:], strict=False)]
+        steps = [b - a for a, b in itertools.pairwise(self.levels)]
         return steps[0] if max(steps) - min(steps) <= 1e-9 * max(map(abs, self.levels)) else None
 
     def word(self, number: float) -> str | float:

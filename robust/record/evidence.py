@@ -71,6 +71,8 @@ class Table(RecordModel):
     title: str
     columns: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
+    marked: tuple[int, ...] = ()
+    """Rows that are set off, by place: what differs, for example. The words of the row say it too."""
     caption: str = ""
 
 

@@ -52,7 +52,8 @@ class Bounder:
         """
         ends = self.counterparts.region(boxes.lower, boxes.upper, boxes.step)
         shape = self.network.graph.input_shape
-        region = Region(*(end.to(self.matrix.device).reshape(-1, *shape) for end in ends))
+        low, high = (end.to(self.matrix.device).reshape(-1, *shape) for end in ends)
+        region = Region(low, high)
         linear = propagate(self.network, region, METHODS["crown"], self.effort)
         matrices = self.matrix.expand(len(boxes), -1, -1)
         slopes, constants = linear.lines(Functions.of(self.network.graph.output, matrices))

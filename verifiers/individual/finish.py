@@ -94,7 +94,7 @@ class Finisher:
     def _split(self, open_: Boxes) -> tuple[Boxes, Pair | None]:
         """What stays open of boxes, after the box around them and then halves of it, and a pair where one is found."""
         deadline = Deadline(self.budget.seconds)
-        stack = [self._hull(open_, step) for step in open_.step.unique().tolist()]
+        stack = [self._hull(open_, step) for step in sorted(set(open_.step.tolist()))]
         given_up: list[Boxes] = []
         share = FIRST_SHARE
         while stack and not deadline.expired:
@@ -162,20 +162,17 @@ class Finisher:
 
     def _property(self, box: Boxes) -> Property:
         low, high = self.counterparts.region(box.lower, box.upper, box.step)
-        people, width = self.counterparts.people, self.counterparts.people.width
+        people = self.counterparts.people
         whole = [item.columns[0] for item in people.attributes if _counts_by_ones(item.levels) and not item.one_hot]
         groups = [item.columns for item in people.attributes if item.one_hot]
         start = self.counterparts.joint - len(self.counterparts.tolerances)
         for number, item in enumerate(self.counterparts.tolerances, start):
             if _counts_by_ones(people.attributes[item.attribute].levels):
                 whole.append(number)
-        assert start >= width
         return Property(LatticeBox(low[0], high[0], tuple(whole), tuple(groups)), self.unsafe, "counterparts")
 
     def _ask_solver(self, part: Part, left: Boxes) -> Part:
-        limits = Limits(
-            steps=2**31 - 1, seconds=self.budget.smt_seconds, megabytes=self.budget.smt_memory
-        )
+        limits = Limits(steps=2**31 - 1, seconds=self.budget.smt_seconds, megabytes=self.budget.smt_memory)
         verifier = SmtVerifier(replay=self._both, limits=limits, size=Size(), guess=False)
         boxes = [left.take(slice(at, at + 1)) for at in range(len(left))]
         results = verifier.verify(self.network.to(torch.float32).graph, [self._property(box) for box in boxes])
@@ -205,6 +202,8 @@ class Finisher:
 
 
 def _counts_by_ones(levels: tuple[float, ...] | None) -> bool:
-    return levels is not None and all(value == round(value) for value in levels) and levels[-1] - levels[0] == len(
-        levels
-    ) - 1
+    return (
+        levels is not None
+        and all(value == round(value) for value in levels)
+        and levels[-1] - levels[0] == len(levels) - 1
+    )

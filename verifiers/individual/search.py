@@ -25,6 +25,8 @@ from verifiers.network import Network
 
 DRAWN = 2
 """Random pairs that are tried per open box."""
+KEPT = 512
+"""Proved boxes that are handed back, for whoever checks them by asking."""
 
 Replay = Callable[[Tensor], Tensor]
 """From inputs float32 ``[n, width]`` to the real model's logits ``[n, outputs]``."""
@@ -77,7 +79,8 @@ class _Search:
         self.replay, self.budget = replay, budget
         self.generator = torch.Generator().manual_seed(seed)
         self.deadline = Deadline(budget.seconds)
-        self.fair = self.unfair = 0.0
+        self.unfair = 0.0
+        self.proved: list[Boxes] = []
 
     def run(self, lower: Tensor, upper: Tensor) -> Survey:
         """Parts first, until each is decided or its budget is spent; then what is refuted is refined."""
@@ -130,15 +133,13 @@ class _Search:
     def _round(self, boxes: Boxes) -> Boxes:
         """What is left of boxes: neither proved nor counted as unfair; each knows its next cut."""
         found = [
-            self._chunk(boxes.take(slice(at, at + self.bounder.size)))
-            for at in range(0, len(boxes), self.bounder.size)
+            self._chunk(boxes.take(slice(at, at + self.bounder.size))) for at in range(0, len(boxes), self.bounder.size)
         ]
         return Boxes.joined([boxes.take(slice(0, 0)), *found])
 
     def _chunk(self, boxes: Boxes) -> Boxes:
         self.spent.index_add_(0, boxes.part, torch.ones_like(boxes.part))
         lower, upper, empty = self.counterparts.fitted(boxes.lower, boxes.upper)
-        self.fair += float(boxes.share[empty].sum())
         boxes = Boxes(lower, upper, boxes.step, boxes.part, boxes.share, boxes.cut).take(~empty)
         alone = (boxes.lower == boxes.upper).all(1)
         unclear, boxes = self._asked(boxes.take(alone)), boxes.take(~alone)
@@ -146,7 +147,9 @@ class _Search:
             return unclear
         positive, slopes = self.bounder.bounds(boxes)
         safe = self.question.safe(positive)
-        self.fair += float(boxes.share[safe].sum())
+        room = KEPT - sum(map(len, self.proved))
+        if room > 0:
+            self.proved.append(boxes.take(safe).take(slice(0, room)))
         rows = torch.nonzero(~safe)[:, 0]
         rest, slopes, broken = boxes.take(rows), slopes[rows], self.question.broken(positive[rows])
         if not len(rows):
@@ -161,7 +164,6 @@ class _Search:
         if not len(boxes):
             return boxes
         answers, found = self._answers(boxes.lower, boxes.step)
-        self.fair += float(boxes.share[answers == SAME].sum())
         self.unfair += float(boxes.share[answers == BROKEN].sum())
         self._note(boxes, torch.arange(len(boxes))[answers == BROKEN], found)
         rest = boxes.take((answers != SAME) & (answers != BROKEN))
@@ -193,13 +195,11 @@ class _Search:
         if not len(hits):
             return
         parts = boxes.part[row[hits]]
-        hits = torch.cat([hits[parts == part][:4] for part in parts.unique()])  # a few per part are enough
+        hits = torch.cat([hits[parts == part][:4] for part in sorted(set(parts.tolist()))])  # a few per part are enough
         answers, found = self._answers(numbers[hits], step[hits])
         self._note(boxes, row[hits][answers == BROKEN], tuple(person[answers == BROKEN] for person in found), True)
 
-    def _graph_outputs(
-        self, first: Tensor, second: Tensor, numbers: Tensor, step: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    def _graph_outputs(self, first: Tensor, second: Tensor, numbers: Tensor, step: Tensor) -> tuple[Tensor, Tensor]:
         ends = self.counterparts.region(numbers, numbers, step)[0].to(self.graph.device, self.graph.dtype)
         outputs = self.graph.forward(ends).reshape(len(ends), 2, -1)
         return outputs[:, 0], outputs[:, 1]
@@ -239,7 +239,7 @@ class _Search:
     def _survey(self, left: Boxes) -> Survey:
         for number, part in enumerate(self.parts):
             part.boxes = int(self.spent[number])
-        open_ = {int(part) for part in left.part.unique()}
+        open_ = set(left.part.tolist())
         for number, part in enumerate(self.parts):
             if part.verdict is Verdict.FALSIFIED:
                 continue
@@ -249,5 +249,7 @@ class _Search:
                 part.verdict = Verdict.VERIFIED
                 part.stage = "bounds" if part.boxes <= self.counterparts.steps else "splitting"
         missing = math.fsum(left.share.tolist())
-        unfair = self.unfair
-        return Survey(self.parts, max(0.0, 1.0 - unfair - missing), unfair, int(self.spent.sum()))
+        unfair = min(1.0, self.unfair)
+        fair = max(0.0, 1.0 - unfair - missing)
+        proved = Boxes.joined([left.take(slice(0, 0)), *self.proved])
+        return Survey(self.parts, fair, unfair, int(self.spent.sum()), proved)

@@ -68,9 +68,11 @@ class Survey:
         fair: share that is proved to be treated alike.
         unfair: share that is known to be treated differently: single pairs, and whole boxes of them.
         boxes: bounded in all.
+        proved: some of the boxes that bounds prove, for a check by asking.
     """
 
     parts: list[Part]
     fair: float
     unfair: float
     boxes: int
+    proved: Boxes
