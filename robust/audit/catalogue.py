@@ -11,6 +11,7 @@ from robust.audit.checks.fairness import FairnessCheck
 from robust.audit.checks.fooling import FoolingCheck
 from robust.audit.checks.generation import GenerationCheck
 from robust.audit.checks.individual_fairness import IndividualFairnessCheck
+from robust.audit.checks.manipulations import ManipulationsCheck
 from robust.audit.checks.ood import OodCheck
 from robust.audit.checks.smt import SmtCheck
 
@@ -20,6 +21,7 @@ CHECKS: tuple[Check, ...] = (
     Certificates(),
     SmtCheck(),
     BranchingCheck(),
+    ManipulationsCheck(),
     FoolingCheck(),
     OodCheck(),
     FairnessCheck(),
