@@ -94,7 +94,7 @@ class Pixels:
     def count(self, shape: Sequence[int]) -> int:
         """Choices of pixels times choices of values."""
         height, width = _plane(shape)
-        return math.comb(height * width, self.k) * len(self.values) ** self.k
+        return int(math.comb(height * width, self.k) * len(self.values) ** self.k)
 
     def pictures(self, x: Tensor, numbers: Tensor, box: Box) -> Tensor:
         """One picture per number."""
