@@ -244,7 +244,7 @@ def _states(part: Network, box: Box, deadline: Deadline) -> list[NeuronState]:
     return states
 
 
-_STATE = {
+_STATE: dict[tuple[bool | None, bool | None], NeuronState] = {
     (False, True): NeuronState.DEAD,
     (False, False): NeuronState.DEAD,
     (True, False): NeuronState.LINEAR,

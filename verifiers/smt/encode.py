@@ -28,6 +28,12 @@ LARGEST_32 = 3.4e38
 """A float32 sum of terms whose magnitudes add up to no more than this does not overflow, in any order."""
 
 
+ELSEWHERE = (
+    "neuron splitting decides it: robust verify, with --data and --complete too; the check certificates bounds it"
+)
+"""Who decides what this engine cannot say."""
+
+
 class TooLargeError(RobustError):
     """The network is too large for an exact solver to be worth starting."""
 
@@ -69,17 +75,20 @@ def refuse_unsupported(graph: Graph, size: Size) -> None:
             raise UnsupportedOperatorError(
                 f"a product of two values that depend on the input is not piecewise linear, at {node.place}",
                 wanted="affine operators, relu, leaky_relu and maxima",
-                hint="use the certificates check, which relaxes it",
+                hint=ELSEWHERE,
             )
         if node.kind is Kind.ELEMENTWISE and node.op not in ("relu", "leaky_relu"):
             raise UnsupportedOperatorError(
                 f"operator {node.op} is not piecewise linear, at {node.place}",
                 wanted="affine operators, relu, leaky_relu and maxima",
-                hint="use the certificates check, which relaxes it",
+                hint=ELSEWHERE,
             )
     neurons = sum(node.elements for node in graph.nodes if node.kind in (Kind.ELEMENTWISE, Kind.MAXIMUM))
     if neurons > size.neurons:
-        raise TooLargeError(f"{neurons} nonlinear neurons, more than {size.neurons}")
+        raise TooLargeError(
+            f"{neurons} nonlinear neurons, more than {size.neurons}",
+            hint=f"raise the limit of neurons, or: {ELSEWHERE}",
+        )
     for node in graph.nodes:
         for source in node.inputs if node.kind is Kind.AFFINE else ():
             entries = node.elements * graph.nodes[source].elements
@@ -223,7 +232,10 @@ class _Encoder:
         if total > self.size.unstable:
             last = all(later.kind in (Kind.AFFINE, Kind.INPUT) for later in self.graph.nodes[node.index + 1 :])
             least = "" if last else "at least "
-            raise TooLargeError(f"{least}{total} unstable neurons, more than {self.size.unstable}")
+            raise TooLargeError(
+                f"{least}{total} unstable neurons, more than {self.size.unstable}",
+                hint=f"a smaller input set, a higher limit of unstable neurons, or: {ELSEWHERE}",
+            )
 
 
 def _require_finite(values: Sequence[float], node: Node) -> None:
