@@ -135,7 +135,8 @@ class Difference(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Inputs to differences of outputs."""
-        return self.first(x).flatten(1) - self.second(x).flatten(1)
+        difference: Tensor = self.first(x).flatten(1) - self.second(x).flatten(1)
+        return difference
 
 
 def equivalent(first: nn.Module, second: nn.Module, box: Box, tolerance: float, deadline: Deadline) -> Decision:

@@ -19,7 +19,7 @@ from verifiers import Network
 from verifiers.individual.finish import FinishBudget, Finisher
 from verifiers.individual.questions import BROKEN, PairQuestion
 from verifiers.individual.search import survey
-from verifiers.individual.survey import Budget, Part, Survey
+from verifiers.individual.survey import Budget, Pair, Part, Survey
 
 PROBES = 256
 """People on whom the real model is compared with its graph, at random over the domain."""
@@ -42,6 +42,21 @@ class Answer:
     gap: float
     drawn: int
     contradicted: int
+
+
+@dataclass(frozen=True, eq=False)
+class DataRows:
+    """People of the data.
+
+    Attributes:
+        numbers: ``[n, attributes]``.
+        part: int64 ``[n]``, see ``part_of``.
+        steps: int64 ``[n]``, see ``data_steps``.
+    """
+
+    numbers: Tensor
+    part: Tensor
+    steps: Tensor
 
 
 def answer(
@@ -86,18 +101,45 @@ def answer(
     return Answer(whole, gap, drawn, contradicted)
 
 
-def data_changes(classifier: Classifier, counterparts: Counterparts, question: PairQuestion, numbers: Tensor) -> Tensor:
-    """Whether the real model breaks the question at people ``[n, attributes]``, over all steps: bool ``[n]``.
+def data_steps(classifier: Classifier, counterparts: Counterparts, question: PairQuestion, numbers: Tensor) -> Tensor:
+    """The first step at which the real model breaks the question at each person ``[n, attributes]``; -1: none, ``[n]``.
 
     Their own value of the changed attribute plays no part, and no further difference is allowed.
     """
-    broken = torch.zeros(len(numbers), dtype=torch.bool)
+    found = torch.full((len(numbers),), -1)
     wide = torch.cat([numbers, numbers.new_zeros(len(numbers), len(counterparts.tolerances))], 1)
-    for step in range(counterparts.steps):
+    for step in reversed(range(counterparts.steps)):
         pairs = counterparts.pairs(wide, torch.full((len(wide),), step))
         outputs = [classifier.replay(counterparts.people.inputs(person).to(classifier.device)) for person in pairs]
-        broken |= question.answers(*outputs).cpu() == BROKEN
-    return broken
+        found[question.answers(*outputs).cpu() == BROKEN] = step
+    return found
+
+
+def with_data(
+    classifier: Classifier, counterparts: Counterparts, question: PairQuestion, found: Answer, rows: DataRows
+) -> Answer:
+    """The answer with pairs made of people of the data where these show it: they are easier to believe.
+
+    An unknown part with such a person is refuted; a certified one is a contradiction.
+    """
+    parts, contradicted = list(found.survey.parts), found.contradicted
+    people, device = counterparts.people, classifier.device
+    for row in reversed(torch.nonzero(rows.steps >= 0)[:, 0].tolist()):
+        place = int(rows.part[row])
+        if place < 0:
+            continue
+        extra = rows.numbers.new_zeros(1, len(counterparts.tolerances))
+        numbers = torch.cat([rows.numbers[row : row + 1], extra], 1)
+        first, second = counterparts.pairs(numbers, rows.steps[row : row + 1])
+        outputs = [classifier.replay(people.inputs(person).to(device)) for person in (first, second)]
+        if int(question.answers(*outputs)[0]) != BROKEN:
+            continue
+        contradicted += parts[place].verdict is Verdict.VERIFIED
+        if parts[place].verdict is not Verdict.VERIFIED:
+            stage = parts[place].stage or "data"
+            pair = Pair(first[0], second[0], torch.cat(outputs).cpu(), row)
+            parts[place] = Part(Verdict.FALSIFIED, stage, parts[place].boxes, pair)
+    return replace(found, survey=replace(found.survey, parts=parts), contradicted=contradicted)
 
 
 def part_of(numbers: Tensor, lower: Tensor, upper: Tensor, changed: int) -> Tensor:

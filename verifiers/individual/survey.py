@@ -33,11 +33,13 @@ class Pair:
         first: numbers ``[attributes]`` of the person.
         second: of the counterpart.
         outputs: logits of both, ``[2, outputs]``, of the real model, each asked alone.
+        row: of the data that it was made of, or None.
     """
 
     first: Tensor
     second: Tensor
     outputs: Tensor
+    row: int | None = None
 
 
 @dataclass(eq=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -24,7 +24,7 @@ from robust.audit.check import (
 from robust.audit.checks.individual_findings import Question, findings
 from robust.errors import DisagreementError, GraphError, MissingColumnError, PlanError
 from robust.fairness.domain import column_place, domain_of, parts_by_data
-from robust.fairness.individual import answer, data_changes, part_of
+from robust.fairness.individual import DataRows, answer, data_steps, part_of, with_data
 from robust.properties.counterparts import Counterparts
 from robust.properties.people import People
 from robust.record import Finding
@@ -131,7 +131,7 @@ class IndividualFairnessCheck(Check):
         counterparts = self._counterparts(people, kind, column, settings)
         question = self._question(kind, settings, context)
         numbers, known = people.numbers(torch.from_numpy(_rows(context)))
-        numbers = numbers[known]
+        numbers, places = numbers[known], torch.nonzero(known)[:, 0].tolist()
         lower, upper = parts_by_data(people, numbers, counterparts.changed, settings.parts)
         try:
             found = answer(
@@ -146,20 +146,21 @@ class IndividualFairnessCheck(Check):
             )
         except (GraphError, DisagreementError) as error:
             raise NotAssessedError(error.message, wanted=error.wanted, got=error.got, hint=error.hint) from error
-        changed = data_changes(subject, counterparts, question, numbers)
         place = part_of(numbers, lower, upper, counterparts.changed)
+        rows = DataRows(numbers, place, data_steps(subject, counterparts, question, numbers))
+        found = with_data(subject, counterparts, question, found, rows)
         parts, share = found.survey.parts, _shares(people, lower, upper, counterparts.changed)
         return {
             "verdicts": [str(part.verdict) for part in parts],
             "stages": [part.stage for part in parts],
             "shares": share.tolist(),
             "rows": torch.bincount(place[place >= 0], minlength=len(parts)).tolist(),
-            "changed": int(changed.sum()),
+            "changed": int((rows.steps >= 0).sum()),
             "known": len(numbers),
             "fair": found.survey.fair,
             "unfair": found.survey.unfair,
             "boxes": found.survey.boxes,
-            "pairs": [_pair(number, part) for number, part in enumerate(parts) if part.pair is not None],
+            "pairs": [_pair(number, part, places) for number, part in enumerate(parts) if part.pair is not None],
             "lower": lower.tolist(),
             "upper": upper.tolist(),
             "gap": found.gap,
@@ -180,7 +181,10 @@ class IndividualFairnessCheck(Check):
         for shard, payload in results:
             kind, column = shard.parameters["kind"], shard.parameters["column"]
             tolerances = self._tolerances(people, kind, settings)
-            question = Question(kind, column, people, tolerances, settings.margin, context.classifier.class_names)
+            names = context.data.identifiers or tuple(map(str, range(len(context.data))))
+            question = Question(
+                kind, column, people, tolerances, settings.margin, context.classifier.class_names, names
+            )
             made += findings(question, payload, settings.pairs)
         return made
 
@@ -278,8 +282,10 @@ def _shares(people: People, lower: Tensor, upper: Tensor, changed: int) -> Tenso
     return people.share(low, high)
 
 
-def _pair(number: int, part: Part) -> dict[str, Any]:
+def _pair(number: int, part: Part, places: Sequence[int]) -> dict[str, Any]:
     pair = part.pair
     assert pair is not None
     outputs = pair.outputs.double().tolist()
-    return {"part": number, "first": pair.first.tolist(), "second": pair.second.tolist(), "outputs": outputs}
+    row = None if pair.row is None else places[pair.row]
+    first, second = pair.first.tolist(), pair.second.tolist()
+    return {"part": number, "first": first, "second": second, "outputs": outputs, "row": row}

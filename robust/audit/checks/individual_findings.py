@@ -35,6 +35,7 @@ class Question:
         tolerances: place -> further difference that is allowed.
         margin: of scores.
         classes: names.
+        rows: names of the data's rows.
     """
 
     kind: str
@@ -43,6 +44,7 @@ class Question:
     tolerances: Mapping[int, float]
     margin: float
     classes: tuple[str, ...]
+    rows: tuple[str, ...]
 
     @property
     def sentence(self) -> str:
@@ -132,8 +134,10 @@ def _how(question: Question, payload: Payload, size: str, refuted: int) -> str:
 
 
 def _chosen(payload: Payload, count: int) -> list[tuple[int, dict[str, Any]]]:
-    """The pairs that are shown: of the parts with most rows of the data."""
-    order = sorted(payload["pairs"], key=lambda pair: (-payload["rows"][pair["part"]], pair["part"]))
+    """The pairs that are shown: those made of people of the data first, then of the parts with most rows of it."""
+    order = sorted(
+        payload["pairs"], key=lambda pair: (pair["row"] is None, -payload["rows"][pair["part"]], pair["part"])
+    )
     return list(enumerate(order[:count], 1))
 
 
@@ -150,14 +154,16 @@ def _pair_table(question: Question, pair: Mapping[str, Any], number: int) -> Tab
     rows.append(("decision", *decisions, "differs" if decisions[0] != decisions[1] else ""))
     if decisions[0] != decisions[1]:
         marked.append(len(rows) - 1)
+    known = pair["row"]
+    who = "Nobody of the data." if known is None else f"Made of row {question.rows[known]} of the data."
     logits = [outputs[1] - outputs[0] if len(outputs) == 2 else max(outputs) for outputs in pair["outputs"]]
     rows.append(("score", *(float(f"{value:.6g}") for value in logits), ""))
     return Table(
         title=f"Pair {number}: two people who show it for {question.column}",
-        columns=("", "person", "counterpart", ""),
+        columns=("column", "person", "counterpart", "what differs"),
         rows=tuple(rows),
         marked=tuple(marked),
-        caption="Both were asked on the deployed model. Marked rows differ.",
+        caption=f"{who} Both were asked on the deployed model.",
     )
 
 

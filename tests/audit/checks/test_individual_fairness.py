@@ -14,11 +14,14 @@ from robust.audit.check import Context, NotApplicableError
 from robust.audit.checks.individual_fairness import IndividualFairnessCheck, IndividualFairnessSettings
 from robust.errors import MissingColumnError, PlanError, RobustError
 from robust.fairness.domain import domain_of, parts_by_data
-from robust.fairness.individual import part_of
-from robust.record import Finding, Note, Outcome, Table
+from robust.fairness.individual import Answer, DataRows, data_steps, part_of, with_data
+from robust.properties.counterparts import Counterparts
+from robust.record import Finding, Note, Outcome, Table, Verdict
 from robust.subjects.range_scaled import RangeScaled
 from tests.audit.checks.contexts import context, dataset, findings
 from tests.doubles import ModuleClassifier
+from verifiers.individual import Part, Survey, same_decision
+from verifiers.individual.boxes import Boxes
 
 NAMES = ("age", "income", "sex")
 CHECK = IndividualFairnessCheck()
@@ -193,3 +196,44 @@ def test_two_runs_leave_the_same_bytes(tmp_path: Path) -> None:
     where = table(tmp_path, Credit(bonus=3.0))
     runs = [[item.model_dump_json() for item in findings(CHECK, settings(), where).values()] for _ in range(2)]
     assert runs[0] == runs[1]
+
+
+def test_people_of_the_data_are_shown_first(tmp_path: Path) -> None:
+    where = table(tmp_path, Credit(bonus=3.0))
+    incomes = where.data.samples[:, 1]
+    between = np.flatnonzero((incomes >= 48) & (incomes <= 50))
+    assert len(between)
+    found = by_metric(findings(CHECK, settings(boxes=1, refine=0, seconds=0.0, smt_seconds=0.0), where))
+    assert found["rows_changed"].value == pytest.approx(len(between) / 100)
+    pair = next(item for item in found["alike_share"].evidence if isinstance(item, Table) and item.marked)
+    row = int(pair.caption.split("row ")[1].split(" ")[0])
+    assert row in between
+    assert (pair.rows[0][1], pair.rows[1][1]) == tuple(where.data.samples[row, :2].astype(int).tolist())
+
+
+def test_a_person_of_the_data_refutes_what_is_unknown_and_contradicts_what_is_certified() -> None:
+    people = domain_of(np.array([[0.0, 0], [9, 1]]), ("income", "sex"))
+    counterparts = Counterparts(people, 1)
+
+    class Bonus(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.stack([x[:, 0] * 0, x[:, 0] + x[:, 1] - 4.5], 1)
+
+    classifier = ModuleClassifier(Bonus(), (2,), 2)
+    numbers = torch.tensor([[3.0, 0.0], [4.0, 1.0]], dtype=torch.float64)
+    steps = data_steps(classifier, counterparts, same_decision(2), numbers)
+    assert steps.tolist() == [-1, 0]
+    rows = DataRows(numbers, torch.zeros(2, dtype=torch.int64), steps)
+    empty, none = torch.zeros(0, 2, dtype=torch.float64), torch.zeros(0, dtype=torch.int64)
+    nothing = Boxes(empty, empty, none, none, none.double(), none)
+    for verdict, wanted, contradicted in (
+        (Verdict.UNKNOWN, Verdict.FALSIFIED, 0),
+        (Verdict.VERIFIED, Verdict.VERIFIED, 1),
+    ):
+        before = Answer(Survey([Part(verdict)], 0.0, 0.0, 0, nothing), 0.0, 0, 0)
+        after = with_data(classifier, counterparts, same_decision(2), before, rows)
+        assert after.survey.parts[0].verdict is wanted
+        assert after.contradicted == contradicted
+        if wanted is Verdict.FALSIFIED:
+            assert after.survey.parts[0].pair is not None
+            assert after.survey.parts[0].pair.row == 1
