@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 
 import numpy as np
@@ -120,27 +120,34 @@ def _check_groups(values: NDArray[np.float64], names: Sequence[str], places: Map
         seen.update(group)
     binary = _binary(values)
     free = [place for place in range(len(names)) if place not in seen and binary[place]]
-    for group in _suspects(free, names) if len(values) >= FEWEST_ROWS else ():
-        part = values[:, group]
-        if (np.abs(part.sum(1) - 1) <= CLOSE).all() and (part.max(0) > part.min(0)).all():
-            columns = [names[place] for place in group]
-            raise PlanError(
-                f"columns {', '.join(columns)} look one-hot: exactly one of them is 1 in every row",
-                wanted="a declaration, so that no impossible person is made up",
-                hint=f"declare them: one_hot = {{ {columns[0].rstrip('_=')} = {columns} }}",
-            )
+    for name, group in _suspects(free, names, values) if len(values) >= FEWEST_ROWS else ():
+        columns = [names[place] for place in group]
+        raise PlanError(
+            f"columns {', '.join(columns)} look one-hot: exactly one of them is 1 in every row",
+            wanted="a declaration, so that no impossible person is made up",
+            hint=f"declare them: one_hot = {{ {name} = {columns} }}",
+        )
 
 
-def _suspects(free: Sequence[int], names: Sequence[str]) -> list[list[int]]:
+def _suspects(
+    free: Sequence[int], names: Sequence[str], values: NDArray[np.float64]
+) -> Iterator[tuple[str, list[int]]]:
+    """Groups of columns that share a prefix, or pairs, of which every row has exactly one."""
     prefixes: dict[str, list[int]] = {}
     for place in free:
         for mark in ("_", "=", "."):
             head, found, _ = names[place].rpartition(mark)
             if found:
                 prefixes.setdefault(head + mark, []).append(place)
-    groups = [group for group in prefixes.values() if len(group) > 1]
-    pairs = [[a, b] for number, a in enumerate(free) for b in free[number + 1 :]] if len(free) <= 200 else []
-    return groups + pairs
+    for head, group in prefixes.items():
+        part = values[:, group]
+        if len(group) > 1 and (np.abs(part.sum(1) - 1) <= CLOSE).all() and (part.max(0) > part.min(0)).all():
+            yield head[:-1], group
+    ones = values[:, free].round()
+    counts, together = ones.sum(0), ones.T @ ones
+    for first, second in zip(*np.nonzero((together == 0) & (counts[:, None] + counts == len(values))), strict=True):
+        if first < second and 0 < counts[first] < len(values):
+            yield "group", [free[int(first)], free[int(second)]]
 
 
 def _binary(values: NDArray[np.float64]) -> NDArray[np.bool_]:

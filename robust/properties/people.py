@@ -83,7 +83,7 @@ class Attribute:
     def word(self, number: float) -> str | float:
         """How a number of a box is written for people."""
         if self.levels is None:
-            return float(number)
+            return float(f"{number:.6g}")
         if self.labels:
             return self.labels[int(number)]
         value = self.levels[int(number)]

@@ -99,7 +99,7 @@ class _Search:
         while pool.chunks and not self.deadline.expired:
             rest = self._round(pool.get())
             refuted = self.refuted[rest.part]
-            over = ~refuted & ((rest.cut < 0) | (self.spent[rest.part] >= self.budget.part))
+            over = ~refuted & ((rest.cut < 0) | (self.spent[rest.part] >= self.budget.part * self.counterparts.steps))
             later.put(rest.take(refuted))
             left.append(rest.take(over))
             pool.put(rest.take(~refuted & ~over).halves(self.bounder.counted))

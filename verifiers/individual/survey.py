@@ -15,7 +15,7 @@ class Budget:
     """Work, counted in boxes, so that the same question gets the same answer on every machine.
 
     Attributes:
-        part: boxes per part of the domain before it stays unknown.
+        part: boxes per part of the domain, and per step of the changed attribute, before it stays unknown.
         refine: boxes in all that are spent on parts which are refuted, to tell how much of them is fair.
         seconds: wall clock for everything; reached, what is left is unknown.
     """

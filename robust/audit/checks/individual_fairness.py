@@ -64,7 +64,7 @@ class IndividualFairnessSettings(CheckSettings):
         default=(), description="columns that are not whole numbers although their data are"
     )
     parts: int = Field(default=32, ge=1, le=100_000, description="parts that the domain is cut into, by the data")
-    boxes: int = Field(default=2048, ge=1, description="boxes of people bounded per part")
+    boxes: int = Field(default=2048, ge=1, description="boxes of people bounded per part and step")
     refine: int = Field(
         default=20_000, ge=0, description="boxes spent on refuted parts, to tell how much of them is fair"
     )

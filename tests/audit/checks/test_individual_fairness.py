@@ -169,7 +169,7 @@ def test_an_undeclared_one_hot_group_is_refused_with_the_line_to_write() -> None
     names = ("age", "job_cook", "job_clerk", "job_none")
     with pytest.raises(PlanError, match="look one-hot") as caught:
         domain_of(samples, names)
-    assert "one_hot = { job_cook = ['job_cook', 'job_clerk', 'job_none'] }" in str(caught.value)
+    assert "one_hot = { job = ['job_cook', 'job_clerk', 'job_none'] }" in str(caught.value)
     people = domain_of(samples, names, groups={"job": names[1:]})
     assert [item.name for item in people.attributes] == ["age", "job"]
     assert people.attributes[0].levels is None
