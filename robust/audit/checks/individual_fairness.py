@@ -22,7 +22,7 @@ from robust.audit.check import (
     derive_seed,
 )
 from robust.audit.checks.individual_findings import Question, findings
-from robust.errors import DisagreementError, GraphError, MissingColumnError, PlanError
+from robust.errors import DisagreementError, GraphError, MissingColumnError, PlanError, PropertyError
 from robust.fairness.domain import column_place, domain_of, parts_by_data
 from robust.fairness.individual import DataRows, answer, data_steps, part_of, with_data
 from robust.properties.counterparts import Counterparts
@@ -99,6 +99,7 @@ class IndividualFairnessCheck(Check):
 
         Raises:
             NotApplicableError: no table, a black box, or no protected column that the model reads.
+            NotAssessedError: nobody named a column, and the domain cannot be made of the data alone.
             MissingColumnError, PlanError: a column that is not there, a domain that cannot be.
         """
         subject = _subject(context)
@@ -112,9 +113,14 @@ class IndividualFairnessCheck(Check):
                 "no protected column is named that the model reads",
                 hint="name feature columns with checks.individual_fairness.protected",
             )
-        people = self._people(settings, context)
-        for kind, column in asked:
-            self._counterparts(people, kind, column, settings)
+        try:
+            people = self._people(settings, context)
+            for kind, column in asked:
+                self._counterparts(people, kind, column, settings)
+        except (PlanError, PropertyError) as error:
+            if settings.protected or settings.rising or settings.falling:
+                raise PlanError(error.message, wanted=error.wanted, got=error.got, hint=error.hint) from error
+            raise NotAssessedError(error.message, wanted=error.wanted, got=error.got, hint=error.hint) from error
         keys = settings.model_dump(mode="json", exclude={"enabled", "gate", "thresholds", "pairs"})
         return [
             Shard(self.name, f"{kind} {column}", {**keys, "kind": kind, "column": column}) for kind, column in asked

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from robust.audit.check import Context, NotApplicableError
+from robust.audit.check import Context, NotApplicableError, NotAssessedError
 from robust.audit.checks.individual_fairness import IndividualFairnessCheck, IndividualFairnessSettings
 from robust.errors import MissingColumnError, PlanError, RobustError
 from robust.fairness.domain import domain_of, parts_by_data
@@ -126,6 +126,8 @@ def test_groups_of_the_data_are_the_default_where_the_model_reads_them(tmp_path:
     assert [shard.parameters["column"] for shard in CHECK.plan(settings(protected=()), grouped)] == ["sex"]
     with pytest.raises(NotApplicableError, match="no protected column"):
         CHECK.plan(settings(protected=()), where)
+    with pytest.raises(NotAssessedError, match="cannot change"):  # nobody asked for it by name: the audit goes on
+        CHECK.plan(settings(protected=(), continuous=("sex",)), grouped)
 
 
 @pytest.mark.parametrize(
