@@ -83,9 +83,8 @@ def fairness(page: Page) -> None:
         "Fairify, published (30 minutes, its machine)",
         f"plain Z3, {PLAIN_SECONDS:g} s each",
     )
-    page.say(
-        "## Individual fairness: sex, Adult\n\nPartitions refuted / certified / unknown, and seconds per partition."
-    )
+    page.say("## Individual fairness: sex, Adult")
+    page.say("Partitions refuted / certified / unknown, and CPU seconds per partition (Fairify: its own seconds).")
     page.table(columns_, rows)
 
 

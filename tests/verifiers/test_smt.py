@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from robust.errors import PropertyError
 from robust.properties import Box, L2Ball, Property, linf_ball, misclassification
+from robust.properties.lattice import LatticeBox
 from robust.record import Verdict, VerdictResult
 from tests.verifiers.smt_networks import box, graph_of, hat, linear, random_network, reaches, tent
 from verifiers import Verifier
@@ -337,3 +338,33 @@ def test_a_network_whose_float32_run_overflows_is_unknown() -> None:
     result = SmtVerifier().verify(graph_of(module, (2,)), [item])[0]
     assert result.verdict is Verdict.UNKNOWN
     assert "overflow" in result.reason
+
+
+def test_whole_numbers_are_integers_to_the_solver() -> None:
+    """The tent reaches 0.5 at 0.5 only: between whole numbers."""
+    half = [[-1.0]], [-0.25]
+    everywhere = reaches(box([0.0], [1.0]), *half)
+    assert verdict(tent(), everywhere, **Z3_ALONE).verdict is Verdict.FALSIFIED
+    whole = LatticeBox(torch.zeros(1), torch.ones(1), (0,))
+    found = verdict(tent(), Property(whole, everywhere.unsafe), **Z3_ALONE)
+    assert found.verdict is Verdict.VERIFIED
+    assert "Z3 found" in found.reason
+    wide = LatticeBox(torch.zeros(1), torch.tensor([3.0]), (0,))
+    reached = verdict(tent(), Property(wide, reaches(box([0.0], [3.0]), [[1.0]], [-1.0]).unsafe), **Z3_ALONE)
+    assert reached.verdict is Verdict.FALSIFIED  # at 2 the tent has fallen to -1
+    assert reached.witness is not None
+    assert reached.witness[0] in (2.0, 3.0)
+
+
+def test_one_hot_groups_have_one_1() -> None:
+    """``|x0 - x1|`` is 1 where exactly one of them is 1, and 0 where both are 0 or 1 or a half."""
+    module = nn.Sequential(linear([[1, -1], [-1, 1]], [0, 0]), nn.ReLU(), linear([[1, 1]], [0]))
+    low = reaches(box([0.0, 0.0], [1.0, 1.0]), [[1.0]], [0.5])
+    assert verdict(module, low, **Z3_ALONE).verdict is Verdict.FALSIFIED
+    hot = LatticeBox(torch.zeros(2), torch.ones(2), (), ((0, 1),))
+    assert verdict(module, Property(hot, low.unsafe), **Z3_ALONE).verdict is Verdict.VERIFIED
+    fixed = LatticeBox(torch.tensor([0.0, 0.0]), torch.tensor([0.0, 1.0]), (), ((0, 1),))
+    high = reaches(box([0.0, 0.0], [1.0, 1.0]), [[-1.0]], [-0.5]).unsafe
+    found = verdict(module, Property(fixed, high), **Z3_ALONE)
+    assert found.verdict is Verdict.FALSIFIED
+    assert found.witness == (0.0, 1.0)
