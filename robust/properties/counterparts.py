@@ -163,9 +163,9 @@ class Counterparts:
         low = [here[0], there]
         high = [here[1], there]
         for number, item in enumerate(self.tolerances, count):
-            size = self.people.attributes[item.attribute].step or 1.0
-            low.append(lower[:, number : number + 1] * size)
-            high.append(upper[:, number : number + 1] * size)
+            size, room = self._scale(item)
+            low.append(lower[:, number : number + 1] * size - room)
+            high.append(upper[:, number : number + 1] * size + room)
         return torch.cat(low, 1), torch.cat(high, 1)
 
     def pairs(self, numbers: Tensor, step: Tensor) -> tuple[Tensor, Tensor]:
@@ -195,6 +195,14 @@ class Counterparts:
         numbers = torch.zeros(len(step), len(self.people.attributes), dtype=torch.float64)
         numbers[:, self.changed] = step.double() + 1
         return self.people.ends(numbers, numbers)[0][:, list(item.columns)]
+
+    def _scale(self, item: Tolerance) -> tuple[float, float]:
+        """Column units per number of a difference, and what float32 may move the difference of two levels by."""
+        attribute = self.people.attributes[item.attribute]
+        if attribute.levels is None or attribute.step is None:
+            return 1.0, 0.0
+        exact = all(value == round(value) and abs(value) < 2**24 for value in attribute.levels)
+        return attribute.step, 0.0 if exact else 2.0**-22 * max(map(abs, attribute.levels))
 
     def _limit(self, item: Tolerance) -> float:
         step = self.people.attributes[item.attribute].step

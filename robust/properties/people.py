@@ -129,8 +129,9 @@ class People:
                 "attributes do not cover the columns once each", wanted="0, 1, ... without gaps", got=columns
             )
         self.width = len(columns)
-        self._levels = [
-            None if item.levels is None else torch.tensor(item.levels, dtype=torch.float64) for item in self.attributes
+        self._levels = [  # as the model gets them, so that a box holds the very numbers that are asked
+            None if item.levels is None else torch.tensor(item.levels, dtype=torch.float32).double()
+            for item in self.attributes
         ]
 
     def index(self, name: str) -> int:

@@ -100,3 +100,18 @@ def test_a_lattice_holds_table_rows_only() -> None:
     assert bool(box.contains(box.nearest(points[:4])).all())
     with pytest.raises(PropertyError, match="outside its box"):
         LatticeBox(torch.zeros(2), torch.ones(2), (2,))
+
+
+def test_boxes_hold_the_float32_numbers_that_the_model_gets() -> None:
+    people = People([Attribute("x", (0,), tuple(place / 10 for place in range(8))), whole("s", 1, 0, 1)])
+    counterparts = Counterparts(people, 1, {0: 0.3})
+    for number in range(8):
+        for move in range(-3, 4):
+            if not 0 <= number + move <= 7:
+                continue
+            point = torch.tensor([[number, 0.0, move]], dtype=torch.float64)
+            first, second = counterparts.pairs(point, torch.tensor([0]))
+            low, high = counterparts.region(point, point, torch.tensor([0]))
+            difference = people.inputs(second).double()[0, 0] - people.inputs(first).double()[0, 0]
+            assert float(low[0, 0]) == float(people.inputs(first)[0, 0]) == float(high[0, 0])
+            assert float(low[0, 3]) <= float(difference) <= float(high[0, 3])

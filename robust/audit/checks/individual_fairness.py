@@ -278,7 +278,8 @@ def _rows(context: Context, *, reference: bool = False) -> np.ndarray[Any, Any]:
         low, high = (end.cpu().numpy().astype(np.float64) for end in (ranges.lower, ranges.upper))
         samples = samples * (high - low) + low
         near = samples.round()
-        samples = np.where(np.abs(samples - near) <= 1e-6 * np.maximum(1.0, np.abs(high - low)), near, samples)
+        lost = np.minimum(0.01, 2e-7 * np.maximum(1.0, np.maximum(np.abs(high), np.abs(low))))
+        samples = np.where(np.abs(samples - near) <= lost, near, samples)
     return samples
 
 
