@@ -11,6 +11,8 @@ from robust.errors import PropertyError
 
 SAME, BROKEN, UNCLEAR = 0, 1, 2
 """What two answers of the real model say."""
+NEAR = 1e-4
+"""Relative distance to a limit within which people are asked alone."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,8 +42,17 @@ class PairQuestion:
             fall = (first.double() - second.double()) @ self.score.to(first.device)
             return torch.where(bad, UNCLEAR, torch.where(fall >= self.margin, BROKEN, SAME))
         differ = first.argmax(1) != second.argmax(1)
-        tie = _tied(first) | _tied(second)
-        return torch.where(bad, UNCLEAR, torch.where(differ, torch.where(tie, UNCLEAR, BROKEN), SAME))
+        tie = (_lead(first) == 0) | (_lead(second) == 0)
+        return torch.where(bad | tie, UNCLEAR, torch.where(differ, BROKEN, SAME))
+
+    def near(self, first: Tensor, second: Tensor) -> Tensor:
+        """Whether answers lie so close to their limit that a batch, summed in another order, may differ from each
+        person asked alone: bool ``[n]``."""
+        size = torch.maximum(first.abs().amax(1), second.abs().amax(1)).double()
+        if self.score is not None:
+            fall = (first.double() - second.double()) @ self.score.to(first.device)
+            return (fall - self.margin).abs() <= NEAR * (1 + size)
+        return torch.minimum(_lead(first), _lead(second)) <= NEAR * (1 + size)
 
     def safe(self, positive: Tensor) -> Tensor:
         """Which boxes are proved safe, ``[n]``, from bool ``[n, rows]``."""
@@ -112,6 +123,7 @@ def never_falls(outputs: int, favourable: int, margin: float, *, falling: bool =
     return PairQuestion(torch.stack([rise, -rise]), offset, ((0,),), ((1,),), score, margin)
 
 
-def _tied(outputs: Tensor) -> Tensor:
-    top = outputs.topk(2, dim=1).values
-    return top[:, 0] == top[:, 1]
+def _lead(outputs: Tensor) -> Tensor:
+    """By how much the largest output leads, ``[n]``."""
+    top = outputs.double().topk(2, dim=1).values
+    return top[:, 0] - top[:, 1]

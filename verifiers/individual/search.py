@@ -164,18 +164,23 @@ class _Search:
         if not len(boxes):
             return boxes
         answers, found = self._answers(boxes.lower, boxes.step)
-        self.unfair += float(boxes.share[answers == BROKEN].sum())
         self._note(boxes, torch.arange(len(boxes))[answers == BROKEN], found)
-        rest = boxes.take((answers != SAME) & (answers != BROKEN))
+        broken = (answers == BROKEN) & self.refuted[boxes.part]  # elsewhere nobody confirmed it alone
+        self.unfair += float(boxes.share[broken].sum())
+        rest = boxes.take((answers != SAME) & ~broken)
         return Boxes(rest.lower, rest.upper, rest.step, rest.part, rest.share, torch.full_like(rest.cut, -1))
 
     def _answers(self, numbers: Tensor, step: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """Answers of the real model about single pairs, and both people."""
+        """Answers of the real model about single pairs, alone where it is close, and both people."""
         people = self.counterparts.people
         first, second = self.counterparts.pairs(numbers, step)
         device = self.graph.device
         outputs = [self.replay(people.inputs(person).to(device)) for person in (first, second)]
-        return self.question.answers(*outputs).cpu(), (first, second)
+        answers = self.question.answers(*outputs).cpu()
+        for row in torch.nonzero(self.question.near(*outputs).cpu())[:, 0].tolist():
+            alone = [self.replay(people.inputs(person[row : row + 1]).to(device)) for person in (first, second)]
+            answers[row] = self.question.answers(*alone)[0]
+        return answers, (first, second)
 
     def _try(self, boxes: Boxes, slopes: Tensor) -> None:
         """Look for a pair in boxes of parts that are not refuted: on the graph first, then on the real model."""

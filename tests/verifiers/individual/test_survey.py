@@ -222,3 +222,31 @@ def test_a_solver_without_time_leaves_it_unknown() -> None:
     verdict, stage, truth = finished(0, FinishBudget(0.0, 1e-3))
     assert truth
     assert (verdict, stage) == (Verdict.UNKNOWN, "")
+
+
+def test_a_batch_that_answers_otherwise_than_each_alone_certifies_nothing() -> None:
+    """The batch of a strange runtime breaks a pair that nobody breaks alone, and keeps one that breaks alone."""
+    people = People([whole("a", 0, 0, 0), whole("s", 1, 0, 1)])
+
+    class Score(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.stack([x[:, 1] * 0, 1e-6 * (x[:, 1] - 0.5)], 1)
+
+    counterparts, module = Counterparts(people, 1), Score()
+    graph = trace(counterparts.paired(module), (counterparts.joint,), device=torch.device("cpu"))
+
+    def other(x: Tensor) -> Tensor:
+        return module(x).flip(1).abs() if len(x) > 1 else module(x)
+
+    found = survey(Network(graph), counterparts, same_decision(2), *people.everyone(), other)
+    assert found.parts[0].verdict is Verdict.FALSIFIED
+
+    calls = []
+
+    def breaks_once(x: Tensor) -> Tensor:
+        calls.append(len(x))
+        return 1e6 * module(x) if len(calls) <= 2 else module(x).abs() + torch.tensor([0.0, 1.0])
+
+    asked = survey(Network(graph), counterparts, same_decision(2), *people.everyone(), breaks_once)
+    assert asked.parts[0].verdict is Verdict.UNKNOWN
+    assert (asked.fair, asked.unfair) == (0.0, 0.0)
