@@ -84,12 +84,12 @@ def contradictions(seed: int) -> tuple[list[str], str]:
 
 def test_random_tables_without_a_contradiction() -> None:
     counts: Counter[str] = Counter()
-    for seed in range(14):
+    for seed in range(8):
         said, verdicts = contradictions(seed)
         assert said == []
         counts[verdicts] += 1
-    assert counts["verified verified"] >= 2
-    assert counts["falsified falsified"] >= 2
+    assert counts["verified verified"] >= 1
+    assert counts["falsified falsified"] >= 1
 
 
 @pytest.mark.slow

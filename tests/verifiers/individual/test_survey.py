@@ -89,7 +89,7 @@ def test_scores_that_never_fall_are_those_of_asking_everybody(seed: int, falling
     assert (found.parts[0].verdict is Verdict.FALSIFIED) == any(truth)
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(3))
 def test_tolerances_are_those_of_asking_everybody(seed: int) -> None:
     module, counterparts, question = network(seed), Counterparts(small(), 3, {0: 1.0}), same_decision(2)
     truth = list(broken_by_asking(module, counterparts, question))
@@ -210,7 +210,7 @@ def finished(seed: int, budget: FinishBudget) -> tuple[Verdict, str, bool]:
     return part.verdict, part.stage, truth
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", [1, 2, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (0, 3, 4, 5))])
 def test_neurons_and_solver_agree_with_asking_everybody(seed: int) -> None:
     for budget in (FinishBudget(20.0, 0.0), FinishBudget(0.0, 20.0)):
         verdict, _, truth = finished(seed, budget)
