@@ -9,21 +9,43 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from attacks.attack import Attack, Attempt, NoGradientError
+    from attacks.apgd import APGD, TargetedAPGD
+    from attacks.attack import Attack, NoGradientError
+    from attacks.attempt import Attempt
     from attacks.fgsm import FGSM
+    from attacks.goals import Goal, Reach, Targeted, Untargeted
     from attacks.noise import UniformNoise
     from attacks.pgd import PGD
 
 _HOMES = {
+    "APGD": "attacks.apgd",
     "Attack": "attacks.attack",
-    "Attempt": "attacks.attack",
+    "Attempt": "attacks.attempt",
     "FGSM": "attacks.fgsm",
+    "Goal": "attacks.goals",
     "NoGradientError": "attacks.attack",
     "PGD": "attacks.pgd",
+    "Reach": "attacks.goals",
+    "Targeted": "attacks.goals",
+    "TargetedAPGD": "attacks.apgd",
     "UniformNoise": "attacks.noise",
+    "Untargeted": "attacks.goals",
 }
 
-__all__ = ["FGSM", "PGD", "Attack", "Attempt", "NoGradientError", "UniformNoise"]
+__all__ = [
+    "APGD",
+    "FGSM",
+    "PGD",
+    "Attack",
+    "Attempt",
+    "Goal",
+    "NoGradientError",
+    "Reach",
+    "Targeted",
+    "TargetedAPGD",
+    "UniformNoise",
+    "Untargeted",
+]
 
 
 def __getattr__(name: str) -> Any:

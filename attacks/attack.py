@@ -14,43 +14,15 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from attacks.balls import Norm, check_epsilon, distance, inside, project, uniform_in_ball
-from robust.errors import DataRangeError, DataShapeError, LabelError, SubjectError
+from attacks.attempt import Attempt, Tally
+from attacks.balls import AnyNorm, check_epsilon, distance, inside, project, uniform_in_ball
+from attacks.goals import Goal, as_goal
+from robust.errors import DataRangeError, DataShapeError, DataTypeError, SubjectError
 from robust.subjects.protocols import Classifier
 
 
 class NoGradientError(SubjectError):
     """A gradient attack was asked of a subject that gives no gradients."""
-
-
-@dataclass
-class Tally:
-    """Rows that went through the model, forward and backward, by an attack; filled while it works."""
-
-    forward: int = 0
-    backward: int = 0
-
-
-@dataclass(frozen=True, eq=False)
-class Attempt:
-    """What an attack left behind, for ``n`` samples.
-
-    Attributes:
-        adversarials: float32 ``[n, *shape]``; the sample itself where there is no success.
-        success: bool ``[n]``: the real model answers this input, which lies in ball and box, with another class
-            than the label (or with NaN). Samples that were wrong from the start are successes at distance 0.
-        distances: float64 ``[n]`` in input units, measured; infinite where there is no success.
-        dead: bool ``[n]``: every gradient that the attack asked for was zero or not finite; False if it asked none.
-        forward_passes: rows through the model, replays included.
-        backward_passes: rows whose gradient was taken.
-    """
-
-    adversarials: Tensor
-    success: Tensor
-    distances: Tensor
-    dead: Tensor
-    forward_passes: int
-    backward_passes: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,24 +32,28 @@ class Problem:
     Attributes:
         classifier: the subject.
         x: float32 ``[m, *shape]``.
-        labels: int64 ``[m]``.
+        goal: what is wanted of each.
         epsilon: radius in input units, above 0.
         rows: place of each among the ``total`` samples of the call.
         total: number of samples of the call.
         generator: owns the randomness, on the CPU.
-        tally: counts passes.
+        tally: counts passes, by place among the ``total``.
+        best: best effort so far ``[m, *shape]``.
+        margins: its distance from the goal ``[m]``; infinite where there was no effort yet.
     """
 
     classifier: Classifier
     x: Tensor
-    labels: Tensor
+    goal: Goal
     epsilon: float
     rows: Tensor
     total: int
     generator: torch.Generator
     tally: Tally
+    best: Tensor
+    margins: Tensor
 
-    def draw(self, norm: Norm) -> Tensor:
+    def draw(self, norm: AnyNorm) -> Tensor:
         """A point of the ball of radius ``epsilon`` around each sample, uniformly; may leave the box.
 
         Numbers are drawn for all samples of the call and then picked, so that the draw of a sample does not depend
@@ -92,7 +68,7 @@ class Attack(ABC):
 
     name: ClassVar[str]
     needs_gradients: ClassVar[bool] = True
-    norm: Norm
+    norm: AnyNorm
     rounds: int = 1
     """How many independent tries (restarts, draws) each surviving sample gets."""
 
@@ -104,78 +80,102 @@ class Attack(ABC):
         self,
         classifier: Classifier,
         x: Tensor,
-        labels: Tensor,
+        wanted: Tensor | Goal,
         epsilon: float,
         generator: torch.Generator,
         known: Attempt | None = None,
     ) -> Attempt:
-        """Try to change the answers within ``epsilon``.
+        """Try to reach the goal within ``epsilon``.
 
-        Samples that are wrong from the start, or broken in ``known``, are not attacked; after each round only the
+        Samples that reach it from the start, or did in ``known``, are not attacked; after each round only the
         survivors go on. Every candidate is projected into ball and box in float64, checked there, and replayed.
 
         Args:
             classifier: the subject.
             x: samples float32 ``[n, *shape]`` inside its box.
-            labels: true classes int64 ``[n]``.
-            epsilon: radius in input units.
+            wanted: true classes int64 ``[n]`` (any other answer is a success), or a goal.
+            epsilon: radius in input units; larger than the box is as good as the box.
             generator: a CPU generator; the global ones are never touched.
-            known: an attempt at the same samples with an epsilon no larger.
+            known: an attempt at the same samples and goal with an epsilon no larger, whose passes are not counted.
 
         Raises:
             NoGradientError: it needs gradients and the subject gives none.
-            DataShapeError, DataRangeError, LabelError: samples or labels do not fit the subject.
-            PropertyError: epsilon is not a radius.
+            DataTypeError, DataShapeError, DataRangeError, LabelError: samples or labels do not fit the subject.
+            PropertyError: epsilon is not a radius, or the goal speaks of other outputs.
         """
-        x, labels = _checked(classifier, x, labels)
+        x = checked_samples(classifier, x)
+        goal = as_goal(wanted, len(classifier.class_names), len(x), classifier.device)
         epsilon = check_epsilon(epsilon)
-        if self.needs_gradients and len(x) and not gives_gradients(classifier, x[:1]):
-            raise NoGradientError(
-                f"{self.name} is a gradient attack and {classifier.name} gives no gradients",
-                wanted="a differentiable subject (a torch module, or an ONNX file whose operators are all known)",
-                got="a black box",
-                hint="give the model in a differentiable form, or ask for attacks that need no gradients",
-            )
-        state = _State.start(classifier, x, labels, known)
+        if self.needs_gradients and len(x):
+            require_gradients(self.name, classifier, x[:1])
+        state = State.start(classifier, x, goal, known, self.norm)
         for round_ in range(self.rounds if epsilon > 0 else 0):
             rows = torch.nonzero(~state.success)[:, 0]
             if not len(rows):
                 break
-            problem = Problem(classifier, x[rows], labels[rows], epsilon, rows, len(x), generator, state.tally)
+            problem = state.problem(classifier, goal, epsilon, rows, generator)
             candidates, dead = self.propose(problem, round_)
             state.judge(problem, candidates, dead, self.norm, first=round_ == 0)
-        return state.attempt()
+        return state.attempt(self.norm)
 
     def __repr__(self) -> str:
         names = inspect.signature(type(self)).parameters
         return f"{type(self).__name__}({', '.join(f'{name}={getattr(self, name)!r}' for name in names)})"
 
 
-class _State:
+class State:
     """What is known of each sample while an attack works."""
 
-    def __init__(self, x: Tensor, success: Tensor, adversarials: Tensor, distances: Tensor) -> None:
-        self.x, self.success, self.adversarials, self.distances = x, success, adversarials, distances
-        self.dead = torch.zeros_like(success)
-        self.tally = Tally()
+    def __init__(self, x: Tensor, success: Tensor, distances: Tensor, best: Tensor, margins: Tensor) -> None:
+        self.x, self.success, self.distances, self.best, self.margins = x, success, distances, best, margins
+        self.adversarials, self.dead = x.clone(), torch.zeros_like(success)
+        self.tally = Tally.zeros(len(x), x.device)
 
     @classmethod
-    def start(cls, classifier: Classifier, x: Tensor, labels: Tensor, known: Attempt | None) -> _State:
+    def start(cls, classifier: Classifier, x: Tensor, goal: Goal, known: Attempt | None, norm: AnyNorm) -> State:
+        """From an earlier attempt, or by asking the model about the samples themselves."""
         if known is not None:
-            return cls(x, known.success.clone(), known.adversarials.clone(), known.distances.clone())
-        wrong = is_wrong(classifier.replay(x), labels) if len(x) else labels.bool()
-        distances = torch.where(wrong, 0.0, math.inf).double()
-        state = cls(x, wrong, x.clone(), distances)
-        state.tally.forward = len(x)
+            if len(known) != len(x):
+                raise DataShapeError("the known attempt is of other samples", wanted=len(x), got=len(known))
+            distances = known.distances if known.norm == norm else distance(x, known.adversarials, norm)
+            distances = torch.where(known.success, distances, math.inf)
+            state = cls(x, known.success.clone(), distances, known.best.clone(), known.margins.clone())
+            state.adversarials = known.adversarials.clone()
+            return state
+        logits = replayed(classifier, x) if len(x) else torch.zeros(0, len(classifier.class_names), device=x.device)
+        reached = goal.reached(logits)
+        state = cls(x, reached, torch.where(reached, 0.0, math.inf).double(), x.clone(), goal.margin(logits))
+        state.tally.forward.fill_(1)
         return state
 
-    def judge(self, problem: Problem, candidates: Tensor, dead: Tensor | None, norm: Norm, *, first: bool) -> None:
+    def problem(
+        self, classifier: Classifier, goal: Goal, epsilon: float, rows: Tensor, generator: torch.Generator
+    ) -> Problem:
+        """The samples at ``rows``, to work on."""
+        return Problem(
+            classifier,
+            self.x[rows],
+            goal.take(rows),
+            epsilon,
+            rows,
+            len(self.x),
+            generator,
+            self.tally,
+            self.best[rows],
+            self.margins[rows],
+        )
+
+    def judge(self, problem: Problem, candidates: Tensor, dead: Tensor | None, norm: AnyNorm, *, first: bool) -> None:
+        """Project, replay, and keep what the real model says."""
         rows, x, epsilon = problem.rows, problem.x, problem.epsilon
         box = problem.classifier.input_box
         points = project(x, candidates.detach().to(x), epsilon, norm, box)
-        broken = is_wrong(problem.classifier.replay(points), problem.labels)
-        self.tally.forward += len(rows)
-        broken &= inside(x, points, epsilon, norm, box)
+        logits = replayed(problem.classifier, points)
+        self.tally.add(rows, forward=1)
+        lies = inside(x, points, epsilon, norm, box)
+        broken, margins = problem.goal.reached(logits) & lies, problem.goal.margin(logits)
+        better = lies & (broken | (margins < problem.margins))
+        self.best[rows[better]], self.margins[rows[better]] = points[better], margins[better]
         hit = rows[broken]
         self.success[hit] = True
         self.adversarials[hit] = points[broken]
@@ -183,15 +183,24 @@ class _State:
         if dead is not None:
             self.dead[rows] = dead if first else self.dead[rows] & dead
 
-    def attempt(self) -> Attempt:
+    def attempt(self, norm: AnyNorm) -> Attempt:
+        """All of it."""
         return Attempt(
-            self.adversarials, self.success, self.distances, self.dead, self.tally.forward, self.tally.backward
+            norm,
+            self.adversarials,
+            self.success,
+            self.distances,
+            self.dead,
+            self.best,
+            self.margins,
+            self.tally.forward,
+            self.tally.backward,
         )
 
 
-def is_wrong(logits: Tensor, labels: Tensor) -> Tensor:
-    """Bool ``[n]``: the answer is not the label, or there is no answer because a logit is NaN."""
-    return (logits.argmax(1) != labels.to(logits.device)).to(labels.device) | logits.isnan().any(1).to(labels.device)
+def replayed(classifier: Classifier, x: Tensor) -> Tensor:
+    """The real model's logits, float32 ``[n, classes]`` on the subject's device, in whatever precision it answers."""
+    return classifier.replay(x).to(classifier.device, torch.float32)
 
 
 def gives_gradients(classifier: Classifier, x: Tensor) -> bool:
@@ -202,15 +211,37 @@ def gives_gradients(classifier: Classifier, x: Tensor) -> bool:
         return bool(classifier.logits(x.detach().clone().requires_grad_()).requires_grad)
 
 
-def _checked(classifier: Classifier, x: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    wanted = tuple(classifier.input_shape)
-    if tuple(x.shape[1:]) != wanted or labels.shape != x.shape[:1]:
-        raise DataShapeError(
-            "samples and labels do not fit the subject",
-            wanted=f"samples [n, {', '.join(map(str, wanted))}] and labels [n]",
-            got=f"samples {list(x.shape)} and labels {list(labels.shape)}",
+def require_gradients(name: str, classifier: Classifier, x: Tensor) -> None:
+    """Raise NoGradientError where ``gives_gradients`` says no."""
+    if not gives_gradients(classifier, x):
+        raise NoGradientError(
+            f"{name} is a gradient attack and {classifier.name} gives no gradients",
+            wanted="a differentiable subject (a torch module, or an ONNX file whose operators are all known)",
+            got="a black box",
+            hint="give the model in a differentiable form, or ask for attacks that need no gradients",
         )
-    x, labels = x.detach().to(classifier.device, torch.float32), labels.to(classifier.device)
+
+
+def checked_samples(classifier: Classifier, x: Tensor) -> Tensor:
+    """The samples as float32 on the subject's device.
+
+    Raises:
+        DataTypeError: whole numbers, which no ball is about.
+        DataShapeError: not of the subject's shape.
+        DataRangeError: outside of its box, or NaN.
+    """
+    wanted = tuple(classifier.input_shape)
+    if tuple(x.shape[1:]) != wanted or x.ndim == 0:
+        raise DataShapeError(
+            "samples do not fit the subject",
+            wanted=f"samples [n, {', '.join(map(str, wanted))}]",
+            got=f"samples {list(x.shape)}",
+        )
+    if not x.is_floating_point():
+        raise DataTypeError(
+            "an attack moves samples by fractions", wanted="floats", got=x.dtype, hint="convert and scale the samples"
+        )
+    x = x.detach().to(classifier.device, torch.float32)
     if not bool(classifier.input_box.contains(x).all()):
         raise DataRangeError(
             "a sample lies outside the declared input box",
@@ -218,7 +249,4 @@ def _checked(classifier: Classifier, x: Tensor, labels: Tensor) -> tuple[Tensor,
             got="values outside it, or NaN",
             hint="declare the box that the data really has, or scale the data",
         )
-    classes = len(classifier.class_names)
-    if labels.dtype != torch.int64 or bool(((labels < 0) | (labels >= classes)).any()):
-        raise LabelError("labels do not fit the classes", wanted=f"int64 in 0..{classes - 1}", got=labels.dtype)
-    return x, labels
+    return x

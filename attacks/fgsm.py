@@ -23,7 +23,7 @@ class FGSM(Attack):
 
     def propose(self, problem: Problem, round_: int) -> tuple[Tensor, Tensor | None]:
         """The end of the step; deterministic."""
-        best = Best(problem.x, problem.labels)
+        best = Best(problem.x, problem.goal)
         point = descend(
             problem.classifier,
             problem.x,
@@ -31,10 +31,9 @@ class FGSM(Attack):
             best,
             epsilon=problem.epsilon,
             norm=self.norm,
-            loss="cross-entropy",
+            loss="log-odds",
             steps=1,
             step_size=problem.epsilon,
         )
-        problem.tally.forward += len(point)
-        problem.tally.backward += len(point)
+        problem.tally.add(problem.rows, forward=1, backward=1)
         return point, best.dead

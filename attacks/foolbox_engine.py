@@ -15,8 +15,10 @@ import eagerpy as ep
 import torch
 from torch import Tensor
 
+from attacks.active import scaled
 from attacks.balls import Norm
-from attacks.directions import Loss, direction, margin
+from attacks.goals import Goal
+from attacks.losses import Loss, coefficients
 from robust.properties.input_sets import Box
 from robust.subjects.protocols import Classifier
 
@@ -25,14 +27,17 @@ with warnings.catch_warnings():
     import foolbox
     from foolbox.attacks.gradient_descent_base import L2BaseGradientDescent, LinfBaseGradientDescent
 
+_WANTED = foolbox.Misclassification(torch.zeros(1, dtype=torch.int64))
+"""foolbox asks for a criterion; the hooks below take the loss from the goal instead."""
+
 ENGINE = f"foolbox {foolbox.__version__}"
 
 
 class Best:
     """The iterate with the smallest margin seen so far, and whether any gradient was alive. No host is asked."""
 
-    def __init__(self, x: Tensor, labels: Tensor) -> None:
-        self.labels = labels
+    def __init__(self, x: Tensor, goal: Goal) -> None:
+        self.goal = goal
         self.x = x.clone()
         self.margin = torch.full((len(x),), torch.inf, device=x.device)
         self.certainty = torch.zeros(len(x), device=x.device)
@@ -40,7 +45,7 @@ class Best:
 
     def see(self, x: Tensor, logits: Tensor) -> None:
         """Look at an iterate ``[n, *shape]`` with logits ``[n, classes]``."""
-        value = margin(logits, self.labels)
+        value = self.goal.margin(logits)
         better = value < self.margin
         self.margin = torch.where(better, value, self.margin)
         self.certainty = logits.abs().amax(1) * 1e-4
@@ -53,7 +58,7 @@ class Best:
 
     def take(self, keep: Tensor) -> Best:
         """The rows where ``keep``."""
-        other = Best(self.x[keep], self.labels[keep])
+        other = Best(self.x[keep], self.goal.take(keep))
         other.margin, other.certainty, other.dead = self.margin[keep], self.certainty[keep], self.dead[keep]
         return other
 
@@ -94,14 +99,14 @@ class _Hooks:
         with torch.enable_grad():
             leaf = raw.clone().requires_grad_()
             logits = loss_fn(ep.astensor(leaf)).raw
-            coefficients = direction(self.loss, logits, self.best.labels)
-            (gradient,) = torch.autograd.grad(logits, leaf, coefficients, allow_unused=True)
-        self.best.see(raw, logits.detach())
+            _, push = coefficients(self.loss, logits.float(), self.best.goal)
+            (gradient,) = torch.autograd.grad(logits, leaf, push.to(logits.dtype), allow_unused=True)
+        self.best.see(raw, logits.detach().float())
         if gradient is None:
             gradient = torch.zeros_like(raw)
         gradient = torch.where(torch.isfinite(gradient), gradient, torch.zeros_like(gradient))
         self.best.dead &= (gradient == 0).flatten(1).all(1)
-        return None, ep.astensor(_scaled(gradient))
+        return None, ep.astensor(scaled(gradient))
 
     def get_random_start(self, x0: Any, epsilon: float) -> Any:
         return self.project(ep.astensor(self.start), x0, epsilon)
@@ -150,11 +155,6 @@ def descend(
     kind = _Linf if norm == "linf" else _L2
     attack = kind(rel_stepsize=0.0, abs_stepsize=step_size, steps=steps, random_start=True)
     attack.box, attack.best, attack.start, attack.loss = classifier.input_box, best, start, loss
-    end: Tensor = attack.run(_Subject(classifier), x, foolbox.Misclassification(best.labels), epsilon=epsilon)
+    end: Tensor = attack.run(_Subject(classifier), x, _WANTED, epsilon=epsilon)
     return end.detach()
 
-
-def _scaled(gradient: Tensor) -> Tensor:
-    """Each row over its largest entry, so that a small gradient is not lost in a norm in float32."""
-    largest = gradient.abs().flatten(1).amax(1).reshape(-1, *(1 for _ in gradient.shape[1:]))
-    return torch.where(largest > 0, gradient / largest, gradient)

@@ -7,14 +7,14 @@ from torch import Tensor
 
 from attacks.attack import Attack, Problem
 from attacks.balls import Norm
-from attacks.directions import Loss
+from attacks.losses import Loss
 from attacks.foolbox_engine import Best, descend
 from robust.errors import UsageError
 
 SEGMENT = 10
 """Steps between two looks at which samples still stand; the descent has no memory, so cutting it changes nothing."""
 
-LOSSES: tuple[Loss, ...] = ("cross-entropy", "margin")
+LOSSES: tuple[Loss, ...] = ("log-odds", "margin")
 """Restarts take them in turn: each finds samples that the other misses."""
 
 
@@ -48,7 +48,7 @@ class PGD(Attack):
         result, dead = problem.x.clone(), torch.zeros(len(problem.x), dtype=torch.bool, device=problem.x.device)
         rows = torch.arange(len(problem.x), device=problem.x.device)
         point = problem.draw(self.norm)
-        best = Best(problem.x, problem.labels)
+        best = Best(problem.x, problem.goal)
         for done in range(0, self.steps, SEGMENT):
             steps = min(SEGMENT, self.steps - done)
             point = descend(
@@ -64,8 +64,7 @@ class PGD(Attack):
             )
             with torch.no_grad():
                 best.see(point, classifier.logits(point))
-            tally.forward += len(rows) * (steps + 1)
-            tally.backward += len(rows) * steps
+            tally.add(problem.rows[rows], forward=steps + 1, backward=steps)
             result[rows], dead[rows] = best.x, best.dead
             keep = ~best.broken
             rows, point, best = rows[keep], point[keep], best.take(keep)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
-from attacks.attack import Attempt
+from attacks.attempt import Attempt
 from attacks.catalogue import make_attack
 from benchmarks.measure import Page, paired, ratio
 from benchmarks.subjects import Trial, trials

@@ -15,8 +15,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = Path(__file__).parent / "results"
-SHARED = ROOT.parent / "shared" / "data" / "models"
-"""Further trained networks, if the checkout has them beside it."""
+_FOLDERS = [folder / "shared" / "data" / "models" for folder in ROOT.parents]
+SHARED = next((folder for folder in _FOLDERS if folder.is_dir()), _FOLDERS[0])
+"""Further trained networks, if the checkout, or a folder around it, has them beside it."""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from attacks.attack import Attack, Attempt, gives_gradients
+from attacks.attack import Attack, gives_gradients
+from attacks.attempt import Attempt
 from attacks.catalogue import make_attack
 from robust.audit.branching import Ball, Settled, branch_and_bound
 from robust.audit.checks.certificate_controls import TOLERANCE, try_balls

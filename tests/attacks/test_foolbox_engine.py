@@ -7,6 +7,7 @@ import torch
 from attacks import FGSM, PGD
 from attacks.balls import Norm
 from attacks.foolbox_engine import Best, descend
+from attacks.goals import Untargeted
 from tests.doubles import ModuleClassifier, mlp
 
 
@@ -19,8 +20,8 @@ def problem() -> tuple[ModuleClassifier, torch.Tensor, torch.Tensor]:
 @pytest.mark.parametrize("norm", ["linf", "l2"])
 def test_a_descent_cut_in_two_is_the_same_descent(norm: Norm) -> None:
     classifier, x, labels = problem()
-    options = {"epsilon": 0.2, "norm": norm, "loss": "cross-entropy", "step_size": 0.03}
-    whole, cut = Best(x, labels), Best(x, labels)
+    options = {"epsilon": 0.2, "norm": norm, "loss": "log-odds", "step_size": 0.03}
+    whole, cut = Best(x, Untargeted(labels)), Best(x, Untargeted(labels))
     end = descend(classifier, x, x, whole, steps=12, **options)  # type: ignore[arg-type]
     middle = descend(classifier, x, x, cut, steps=5, **options)  # type: ignore[arg-type]
     assert torch.equal(descend(classifier, x, middle, cut, steps=7, **options), end)  # type: ignore[arg-type]

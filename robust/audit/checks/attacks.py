@@ -11,7 +11,8 @@ import torch
 from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
-from attacks.attack import Attempt, gives_gradients
+from attacks.attack import gives_gradients
+from attacks.attempt import Attempt
 from attacks.balls import NORM_NAMES, Norm
 from attacks.catalogue import ATTACKS, make_attack
 from attacks.foolbox_engine import ENGINE
