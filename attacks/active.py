@@ -51,21 +51,21 @@ class Active:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def answer(self, point: Tensor) -> Tensor:
-        """Logits float32 ``[r, classes]`` of the rows' points, without gradients."""
+    def answer(self, point: Tensor, *, noted: Tensor | None = None) -> Tensor:
+        """Logits float32 ``[r, classes]`` of the rows' points, without gradients; ``noted`` as in ``climb``."""
         with torch.no_grad():
             logits = self.problem.classifier.logits(point).float()
         self.problem.tally.add(self.problem.rows[self.rows], forward=1)
-        self._see(point, logits)
+        self._see(point, logits, noted)
         return logits
 
-    def climb(self, point: Tensor, loss: Loss, *, noted: bool = True) -> tuple[Tensor, Tensor, Tensor]:
+    def climb(self, point: Tensor, loss: Loss, *, noted: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
         """Loss ``[r]``, its gradient by the points ``[r, *shape]`` (0 where it is not finite), and the logits.
 
         Args:
             point: ``[r, *shape]``.
             loss: which.
-            noted: whether the points may be kept as the best; not where they lie outside the ball on purpose.
+            noted: bool ``[r]``, which points may be kept as the best: not those outside the ball; all if None.
         """
         with torch.enable_grad():
             leaf = point.detach().clone().requires_grad_()
@@ -78,12 +78,13 @@ class Active:
         self.asked = True
         self.dead &= (gradient == 0).flatten(1).all(1)
         logits = raw.detach().float()
-        if noted:
-            self._see(leaf.detach(), logits)
+        self._see(leaf.detach(), logits, noted)
         return worth.nan_to_num(-torch.inf), gradient, logits
 
-    def _see(self, point: Tensor, logits: Tensor) -> None:
+    def _see(self, point: Tensor, logits: Tensor, noted: Tensor | None) -> None:
         margin = self.goal.margin(logits)
+        if noted is not None:
+            margin = torch.where(noted, margin, torch.inf)
         better = margin < self.best_margin
         self.best_margin = torch.where(better, margin, self.best_margin)
         self.certain |= margin < -CERTAIN * logits.abs().amax(1).nan_to_num(0.0, 0.0)

@@ -42,7 +42,7 @@ def climb_l1(active: Active, start: Tensor, loss: Loss, steps: int) -> None:
 def _phase(active: Active, start: Tensor, loss: Loss, radius: float, steps: int, *, last: bool) -> Tensor | None:
     """Steps inside a ball of its own radius; the best point of each row that is left, None where none is."""
     x = _cut(active, start, radius)
-    value, gradient, _ = active.climb(x, loss, noted=last)
+    value, gradient, _ = active.climb(x, loss, noted=_noted(active, last))
     top, top_value, top_gradient = x, value, gradient
     size = math.prod(x.shape[1:])
     share, step = torch.full_like(value, FIRST_SHARE), torch.full_like(value, radius)
@@ -59,7 +59,7 @@ def _phase(active: Active, start: Tensor, loss: Loss, radius: float, steps: int,
         if last and number == steps:
             active.answer(x)
             return top
-        value, gradient, _ = active.climb(x, loss, noted=last)
+        value, gradient, _ = active.climb(x, loss, noted=_noted(active, last))
         better = value > top_value
         top_value = torch.where(better, value, top_value)
         top = torch.where(wide(better, x), x, top)
@@ -72,6 +72,11 @@ def _phase(active: Active, start: Tensor, loss: Loss, radius: float, steps: int,
             gradient = torch.where(wide(thinner, x), top_gradient, gradient)
             share, support = now / size / THINNER, now.clamp_min(1)
     return top
+
+
+def _noted(active: Active, inside: bool) -> Tensor | None:
+    """Which points count: all in the last phase, none in a larger ball."""
+    return None if inside else torch.zeros(len(active), dtype=torch.bool, device=active.x.device)
 
 
 def _sparse(gradient: Tensor, share: Tensor) -> Tensor:
