@@ -47,6 +47,7 @@ class Active:
         self.result, self.margins = problem.x.clone(), torch.full((len(problem.x),), torch.inf, device=device)
         self.alive = torch.zeros(len(problem.x), dtype=torch.bool, device=device)
         self.asked = False
+        self.looked: tuple[int, Tensor] = (0, torch.full_like(self.best_margin, torch.inf))
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -109,7 +110,27 @@ class Active:
         self.toward = None if self.toward is None else self.toward[keep]
         self.best_x, self.best_margin = self.best_x[keep], self.best_margin[keep]
         self.certain, self.dead = self.certain[keep], self.dead[keep]
+        self.looked = (self.looked[0], self.looked[1][keep])
         return keep
+
+    def hopeless(self, step: int, steps: int, patience: float | None, gap: Tensor | None = None) -> Tensor | None:
+        """Rows ``[r]`` that would not arrive if they went on ``patience`` times as fast as since the last look.
+
+        Args:
+            step: steps done.
+            steps: steps in all.
+            patience: None for no such rows; the first look only takes notes.
+            gap: ``[r]``, what is left to go, at most 0 at the goal; the best margin if None.
+        """
+        if patience is None:
+            return None
+        gap = self.best_margin if gap is None else gap
+        last, before = self.looked
+        self.looked = (step, gap)
+        if last == 0:
+            return None
+        gain = (before - gap).nan_to_num(0.0, 0.0, 0.0)
+        return gap > patience * gain * (steps - step) / (step - last)
 
     def _fold(self) -> None:
         """Bring the best of each sample's rows into the result."""

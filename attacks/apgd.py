@@ -15,14 +15,12 @@ from attacks.active import Active, scaled, unit, wide
 from attacks.apgd_l1 import climb_l1
 from attacks.attack import Attack, Problem
 from attacks.balls import AnyNorm
-from attacks.losses import Loss, rivals
+from attacks.losses import Loss
+from attacks.targets import over_targets
 from robust.errors import UsageError
 
 MOMENTUM, RISES = 0.75, 0.75
 """alpha and rho of the paper (section 3)."""
-
-LARGEST = 512
-"""Rows of a CPU batch in which several targets of one sample may work at once."""
 
 
 def checkpoints(steps: int) -> list[int]:
@@ -79,7 +77,7 @@ class _Climb:
         self.last_top, self.halved, self.rises = self.top_value, halve, torch.zeros_like(self.rises)
 
 
-def climb(active: Active, start: Tensor, loss: Loss, norm: AnyNorm, steps: int) -> None:
+def climb(active: Active, start: Tensor, loss: Loss, norm: AnyNorm, steps: int, patience: float | None = None) -> None:
     """``steps`` of Auto-PGD for every row of ``active``, from ``start`` ``[r, *shape]`` (anywhere).
 
     Args:
@@ -88,9 +86,10 @@ def climb(active: Active, start: Tensor, loss: Loss, norm: AnyNorm, steps: int) 
         loss: what to climb.
         norm: ``linf``, ``l2`` or ``l1``.
         steps: gradient steps; the last iterate is asked for its answer alone.
+        patience: at each checkpoint, hopeless rows leave (``Active.hopeless``); None: every row gets all steps.
     """
     if norm == "l1":
-        climb_l1(active, start, loss, steps)
+        climb_l1(active, start, loss, steps, patience)
         return
     epsilon = active.problem.epsilon
     x = cut(active, start, norm)
@@ -101,7 +100,8 @@ def climb(active: Active, start: Tensor, loss: Loss, norm: AnyNorm, steps: int) 
     )
     looks, last = checkpoints(steps), 0
     for step in range(1, steps + 1):
-        keep = active.leave(step)
+        hopeless = active.hopeless(step - 1, steps, patience) if step - 1 in looks else None
+        keep = active.leave(step, also=hopeless)
         if keep is not None:
             run.take(keep)
             if not len(active):
@@ -145,20 +145,28 @@ class APGD(Attack):
         steps: gradient steps of one restart.
         restarts: random starts.
         loss: ``log-odds`` (cross-entropy), ``dlr`` or ``margin``.
+        patience: as in ``climb``.
     """
 
     name = "apgd"
 
     def __init__(
-        self, *, norm: AnyNorm = "linf", steps: int = 100, restarts: int = 1, loss: Loss = "log-odds"
+        self,
+        *,
+        norm: AnyNorm = "linf",
+        steps: int = 100,
+        restarts: int = 1,
+        loss: Loss = "log-odds",
+        patience: float | None = None,
     ) -> None:
-        check_numbers(self.name, norm, steps=steps, restarts=restarts)
+        check_numbers(self.name, norm, patience, steps=steps, restarts=restarts)
         self.norm, self.steps, self.restarts, self.rounds, self.loss = norm, steps, restarts, restarts, loss
+        self.patience = patience
 
     def propose(self, problem: Problem, round_: int) -> tuple[Tensor, Tensor | None]:
         """One restart."""
         active = Active(problem)
-        climb(active, problem.draw(self.norm), self.loss, self.norm, self.steps)
+        climb(active, problem.draw(self.norm), self.loss, self.norm, self.steps, self.patience)
         return active.outcome()
 
 
@@ -174,6 +182,7 @@ class TargetedAPGD(Attack):
         targets: rivals at most, the strongest at the sample first.
         restarts: random starts per target.
         loss: ``targeted-dlr`` or ``difference``.
+        patience: as in ``climb``.
     """
 
     name = "apgd-t"
@@ -186,54 +195,27 @@ class TargetedAPGD(Attack):
         targets: int = 9,
         restarts: int = 1,
         loss: Loss = "targeted-dlr",
+        patience: float | None = None,
     ) -> None:
-        check_numbers(self.name, norm, steps=steps, targets=targets, restarts=restarts)
+        check_numbers(self.name, norm, patience, steps=steps, targets=targets, restarts=restarts)
         self.norm, self.steps, self.targets, self.restarts, self.loss = norm, steps, targets, restarts, loss
-        self.rounds = restarts
+        self.rounds, self.patience = restarts, patience
 
     def propose(self, problem: Problem, round_: int) -> tuple[Tensor, Tensor | None]:
         """One restart towards all targets, several at a time where the batch is small."""
-        first = Active(problem)
-        order = rivals(first.answer(problem.x), problem.goal, self.targets)
-        result, done = Targets(first), 0
-        while done < order.shape[1] and (active := result.rows(problem, order, done)) is not None:
-            done += len(active) // len(active.rows.unique())
-            climb(active, problem.draw(self.norm)[active.rows], self.loss, self.norm, self.steps)
-            result.keep(active)
-        return result.points, result.dead
+
+        def walk(active: Active, start: Tensor) -> None:
+            climb(active, start, self.loss, self.norm, self.steps, self.patience)
+
+        return over_targets(problem, self.targets, self.norm, walk)
 
 
-class Targets:
-    """Samples whose rivals are tried one after the other; the broken need no further rival."""
-
-    def __init__(self, first: Active) -> None:
-        self.points, _ = first.outcome()
-        self.margins, self.dead = first.margins, torch.ones_like(first.alive)
-        self.broken = torch.zeros_like(first.alive)
-        self.largest = LARGEST if first.x.device.type == "cpu" else 16 * LARGEST
-
-    def rows(self, problem: Problem, order: Tensor, done: int) -> Active | None:
-        """A row per standing sample and each of its next rivals (``order`` ``[m, k]``), as many as there is room for."""
-        standing = torch.nonzero(~self.broken)[:, 0]
-        if not len(standing):
-            return None
-        block = order[standing, done : done + max(1, self.largest // len(standing))]
-        return Active(problem, standing.repeat_interleave(block.shape[1]), block.flatten())
-
-    def keep(self, active: Active) -> None:
-        """The better of what was and what is."""
-        points, dead = active.outcome()
-        better = active.margins < self.margins
-        self.points = torch.where(wide(better, points), points, self.points)
-        self.margins = torch.where(better, active.margins, self.margins)
-        self.broken |= active.margins < 0
-        self.dead &= True if dead is None else dead
-
-
-def check_numbers(name: str, norm: AnyNorm, **numbers: int) -> None:
-    """Raise UsageError for a count below 1 or a norm that the attack does not know."""
+def check_numbers(name: str, norm: AnyNorm, patience: float | None, **numbers: int) -> None:
+    """Raise UsageError for a count below 1, a patience that is none, or a norm that the attack does not know."""
     for what, number in numbers.items():
         if number < 1:
             raise UsageError(f"{name} needs {what}", wanted="at least 1", got=number)
+    if patience is not None and not patience > 0:
+        raise UsageError(f"{name}'s patience is none", wanted="above 0, or None for the whole budget", got=patience)
     if norm not in ("linf", "l2", "l1"):
         raise UsageError(f"{name} does not know this norm", wanted="linf, l2 or l1", got=norm)

@@ -20,11 +20,14 @@ THINNER = 1.5
 SMALLEST = 10.0
 """The step size stays above epsilon over this."""
 
+LOOK = 10
+"""Steps between two looks at who is too slow."""
+
 PHASES = ((3.0, 0.3), (2.0, 0.3), (1.0, 0.4))
 """Radius over epsilon, and share of the steps: from outside the ball inwards (section 3.4, multi-epsilon)."""
 
 
-def climb_l1(active: Active, start: Tensor, loss: Loss, steps: int) -> None:
+def climb_l1(active: Active, start: Tensor, loss: Loss, steps: int, patience: float | None = None) -> None:
     """As ``attacks.apgd.climb``, for L1."""
     point = start
     done = 0
@@ -33,13 +36,18 @@ def climb_l1(active: Active, start: Tensor, loss: Loss, steps: int) -> None:
         count = min(count, steps - done)
         if count < 1:
             continue
-        found = _phase(active, point, loss, factor * active.problem.epsilon, count, last=place == len(PHASES) - 1)
+        last = place == len(PHASES) - 1
+        found = _phase(
+            active, point, loss, factor * active.problem.epsilon, count, last=last, patience=patience if last else None
+        )
         if found is None:
             return
         point, done = found, done + count
 
 
-def _phase(active: Active, start: Tensor, loss: Loss, radius: float, steps: int, *, last: bool) -> Tensor | None:
+def _phase(
+    active: Active, start: Tensor, loss: Loss, radius: float, steps: int, *, last: bool, patience: float | None
+) -> Tensor | None:
     """Steps inside a ball of its own radius; the best point of each row that is left, None where none is."""
     x = _cut(active, start, radius)
     value, gradient, _ = active.climb(x, loss, noted=_noted(active, last))
@@ -49,7 +57,8 @@ def _phase(active: Active, start: Tensor, loss: Loss, radius: float, steps: int,
     support = torch.full_like(value, float(size))
     window = max(1, math.ceil(0.04 * steps))
     for number in range(1, steps + 1):
-        keep = active.leave(number)
+        look = patience is not None and number % LOOK == 0
+        keep = active.leave(number, also=active.hopeless(number, steps, patience) if look else None)
         if keep is not None:
             x, top, top_value, top_gradient = x[keep], top[keep], top_value[keep], top_gradient[keep]
             gradient, share, step, support = gradient[keep], share[keep], step[keep], support[keep]

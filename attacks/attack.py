@@ -109,14 +109,21 @@ class Attack(ABC):
         if self.needs_gradients and len(x):
             require_gradients(self.name, classifier, x[:1])
         state = State.start(classifier, x, goal, known, self.norm)
-        for round_ in range(self.rounds if epsilon > 0 else 0):
+        rounds = self.useful_rounds(classifier, x) if epsilon > 0 and len(x) else []
+        seeds = torch.randint(2**62, (self.rounds,), generator=generator).tolist()
+        for round_ in rounds:
             rows = torch.nonzero(~state.success)[:, 0]
             if not len(rows):
                 break
-            problem = state.problem(classifier, goal, epsilon, rows, generator)
+            own = torch.Generator().manual_seed(seeds[round_])
+            problem = state.problem(classifier, goal, epsilon, rows, own)
             candidates, dead = self.propose(problem, round_)
-            state.judge(problem, candidates, dead, self.norm, first=round_ == 0)
+            state.judge(problem, candidates, dead, self.norm, round_)
         return state.attempt(self.norm)
+
+    def useful_rounds(self, classifier: Classifier, x: Tensor) -> list[int]:
+        """Which rounds this subject allows; all, unless an attack says otherwise."""
+        return list(range(self.rounds))
 
     def __repr__(self) -> str:
         names = inspect.signature(type(self)).parameters
@@ -129,6 +136,8 @@ class State:
     def __init__(self, x: Tensor, success: Tensor, distances: Tensor, best: Tensor, margins: Tensor) -> None:
         self.x, self.success, self.distances, self.best, self.margins = x, success, distances, best, margins
         self.adversarials, self.dead = x.clone(), torch.zeros_like(success)
+        self.asked = torch.zeros_like(success)
+        self.broken_in = torch.full((len(x),), -1, dtype=torch.int64, device=x.device)
         self.tally = Tally.zeros(len(x), x.device)
 
     @classmethod
@@ -165,7 +174,7 @@ class State:
             self.margins[rows],
         )
 
-    def judge(self, problem: Problem, candidates: Tensor, dead: Tensor | None, norm: AnyNorm, *, first: bool) -> None:
+    def judge(self, problem: Problem, candidates: Tensor, dead: Tensor | None, norm: AnyNorm, round_: int) -> None:
         """Project, replay, and keep what the real model says."""
         rows, x, epsilon = problem.rows, problem.x, problem.epsilon
         box = problem.classifier.input_box
@@ -179,9 +188,10 @@ class State:
         hit = rows[broken]
         self.success[hit] = True
         self.adversarials[hit] = points[broken]
-        self.distances[hit] = distance(x, points, norm)[broken]
+        self.distances[hit], self.broken_in[hit] = distance(x, points, norm)[broken], round_
         if dead is not None:
-            self.dead[rows] = dead if first else self.dead[rows] & dead
+            self.dead[rows] = dead & (self.dead[rows] | ~self.asked[rows])
+            self.asked[rows] = True
 
     def attempt(self, norm: AnyNorm) -> Attempt:
         """All of it."""
@@ -195,6 +205,7 @@ class State:
             self.margins,
             self.tally.forward,
             self.tally.backward,
+            self.broken_in,
         )
 
 

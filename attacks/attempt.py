@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -51,6 +51,7 @@ class Attempt:
             witness.
         forward: int64 ``[n]``: queries, replays included.
         backward: int64 ``[n]``: gradient evaluations.
+        broken_in: int64 ``[n]``: the round of the attack that broke the sample; -1 where none did, or it was known.
     """
 
     norm: AnyNorm
@@ -62,6 +63,7 @@ class Attempt:
     margins: Tensor
     forward: Tensor
     backward: Tensor
+    broken_in: Tensor
 
     def __len__(self) -> int:
         return len(self.success)
@@ -75,12 +77,3 @@ class Attempt:
     def backward_passes(self) -> int:
         """Gradient evaluations of all samples."""
         return int(self.backward.sum())
-
-    def after(self, earlier: Attempt) -> Attempt:
-        """This attempt, begun where an earlier one ended, with the passes of both and a sample dead only in both."""
-        return replace(
-            self,
-            forward=self.forward + earlier.forward,
-            backward=self.backward + earlier.backward,
-            dead=torch.where(self.backward == 0, earlier.dead, self.dead & (earlier.dead | (earlier.backward == 0))),
-        )

@@ -12,14 +12,17 @@ import torch
 from torch import Tensor
 
 from attacks.active import Active, wide
-from attacks.apgd import Targets, check_numbers
+from attacks.apgd import check_numbers
 from attacks.attack import Attack, Problem
 from attacks.balls import AnyNorm
-from attacks.losses import rivals
 from attacks.projections import onto_plane
+from attacks.targets import over_targets
 
 LARGEST_PULL, OVERSHOOT, BACK = 0.1, 1.05, 0.9
 """alpha_max, eta and beta of the paper (section 2.4)."""
+
+LOOK = 10
+"""Steps between two looks at who comes closer too slowly."""
 
 
 @dataclass
@@ -36,7 +39,7 @@ class _Walk:
             setattr(self, each.name, getattr(self, each.name)[keep])
 
 
-def walk(active: Active, start: Tensor, norm: AnyNorm, steps: int) -> _Walk:
+def walk(active: Active, start: Tensor, norm: AnyNorm, steps: int, patience: float | None = None) -> _Walk:
     """``steps`` of FAB of every row, each towards its rival ``active.toward``; one gradient and one answer per step.
 
     The paper asks for the answer and, after the move back, for the gradient; here a point beyond the boundary gives
@@ -47,6 +50,7 @@ def walk(active: Active, start: Tensor, norm: AnyNorm, steps: int) -> _Walk:
         start: ``[r, *shape]`` in the box.
         norm: what to keep small: ``linf``, ``l2`` or ``l1``.
         steps: gradient steps.
+        patience: every ``LOOK`` steps hopeless rows leave (``Active.hopeless``); None: nobody does.
     """
     run = _Walk(start, start, torch.full((len(active),), torch.inf, device=start.device))
     for step in range(steps + 1):
@@ -59,7 +63,9 @@ def walk(active: Active, start: Tensor, norm: AnyNorm, steps: int) -> _Walk:
         back = active.x + torch.where(beyond, BACK, 1.0) * (run.x - active.x)
         value = value + (gradient * (back - run.x)).flatten(1).sum(1)
         run.x = _step(active, back, gradient, value, norm)
-        keep = active.leave(step)
+        look = step > 0 and step % LOOK == 0
+        gap = run.reach - active.problem.epsilon
+        keep = active.leave(step, also=active.hopeless(step, steps, patience, gap) if look else None)
         if keep is not None:
             run.take(keep)
             if not len(active):
@@ -107,25 +113,29 @@ class FAB(Attack):
         steps: gradient steps towards one rival.
         targets: rivals at most, the strongest at the sample first.
         restarts: the first from the sample, further ones from random points of the ball of half the radius.
+        patience: every ``LOOK`` steps rows leave whose nearest point comes closer too slowly (``Active.hopeless``).
     """
 
     name = "fab-t"
 
-    def __init__(self, *, norm: AnyNorm = "linf", steps: int = 100, targets: int = 9, restarts: int = 1) -> None:
-        check_numbers(self.name, norm, steps=steps, targets=targets, restarts=restarts)
+    def __init__(
+        self,
+        *,
+        norm: AnyNorm = "linf",
+        steps: int = 100,
+        targets: int = 9,
+        restarts: int = 1,
+        patience: float | None = None,
+    ) -> None:
+        check_numbers(self.name, norm, patience, steps=steps, targets=targets, restarts=restarts)
         self.norm, self.steps, self.targets, self.restarts, self.rounds = norm, steps, targets, restarts, restarts
+        self.patience = patience
 
     def propose(self, problem: Problem, round_: int) -> tuple[Tensor, Tensor | None]:
-        """One restart towards all rivals, several at a time where the batch is small."""
-        first = Active(problem)
-        order = rivals(first.answer(problem.x), problem.goal, self.targets)
-        result, done = Targets(first), 0
-        while done < order.shape[1] and (active := result.rows(problem, order, done)) is not None:
-            done += len(active) // len(active.rows.unique())
-            start = active.x
-            if round_:
-                drawn = problem.x + (problem.draw(self.norm) - problem.x) / 2
-                start = torch.minimum(torch.maximum(drawn[active.rows], active.lower), active.upper)
-            walk(active, start, self.norm, self.steps)
-            result.keep(active)
-        return result.points, result.dead
+        """One restart towards all rivals."""
+
+        def approach(active: Active, drawn: Tensor) -> None:
+            half = torch.minimum(torch.maximum((drawn + active.x) / 2, active.lower), active.upper)
+            walk(active, half if round_ else active.x, self.norm, self.steps, self.patience)
+
+        return over_targets(problem, self.targets, self.norm, approach)

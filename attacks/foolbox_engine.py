@@ -157,4 +157,3 @@ def descend(
     attack.box, attack.best, attack.start, attack.loss = classifier.input_box, best, start, loss
     end: Tensor = attack.run(_Subject(classifier), x, _WANTED, epsilon=epsilon)
     return end.detach()
-

@@ -69,7 +69,8 @@ def _targeted_dlr(logits: Tensor, goal: Goal, toward: Tensor | None) -> Tensor:
 
 
 def _difference(logits: Tensor, goal: Goal, toward: Tensor | None) -> Tensor:
-    assert toward is not None and isinstance(goal, Untargeted | Targeted)
+    assert toward is not None
+    assert isinstance(goal, Untargeted | Targeted)
     return logits.gather(1, toward[:, None])[:, 0] - logits.gather(1, goal.labels[:, None])[:, 0]
 
 

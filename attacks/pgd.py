@@ -7,8 +7,8 @@ from torch import Tensor
 
 from attacks.attack import Attack, Problem
 from attacks.balls import Norm
-from attacks.losses import Loss
 from attacks.foolbox_engine import Best, descend
+from attacks.losses import Loss
 from robust.errors import UsageError
 
 SEGMENT = 10

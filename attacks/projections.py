@@ -81,9 +81,7 @@ def _lowering(start: Tensor, room: Tensor, wanted: Tensor) -> Tensor:
     return (breaks.gather(1, place) + missing / slope.gather(1, place).clamp_min(1.0))[:, 0]
 
 
-def onto_plane(
-    x: Tensor, normal: Tensor, gap: Tensor, norm: AnyNorm, lower: Tensor, upper: Tensor
-) -> Tensor:
+def onto_plane(x: Tensor, normal: Tensor, gap: Tensor, norm: AnyNorm, lower: Tensor, upper: Tensor) -> Tensor:
     """The smallest step ``[n, d]``, in ``norm``, from ``x`` onto ``{z : <normal, z - x> = gap}`` inside the box.
 
     Where the box does not reach the plane, the step that comes nearest to it.

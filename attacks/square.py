@@ -21,6 +21,9 @@ from robust.errors import UsageError
 HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
 """Queries of 10,000 after which the share of changed coordinates is halved (section 4.1 and appendix)."""
 
+LOOK = 250
+"""Queries between two looks at who is too slow."""
+
 TABLE = 100
 """Queries whose random numbers are drawn at once."""
 
@@ -41,19 +44,27 @@ class Square(Attack):
         queries: at most so many per sample and restart, the replay not among them.
         restarts: how often it begins anew.
         first_share: share of coordinates that the first squares change.
+        patience: every ``LOOK`` queries rows leave that fall too slowly (``Active.hopeless``) and, where an earlier
+            attempt is known, are behind its best effort; None: every row gets all queries.
     """
 
     name = "square"
     needs_gradients = False
 
     def __init__(
-        self, *, norm: AnyNorm = "linf", queries: int = 5000, restarts: int = 1, first_share: float = 0.8
+        self,
+        *,
+        norm: AnyNorm = "linf",
+        queries: int = 5000,
+        restarts: int = 1,
+        first_share: float = 0.8,
+        patience: float | None = None,
     ) -> None:
-        check_numbers(self.name, norm, queries=queries, restarts=restarts)
+        check_numbers(self.name, norm, patience, queries=queries, restarts=restarts)
         if not 0 < first_share <= 1:
             raise UsageError("Square's first share is none", wanted="above 0, at most 1", got=first_share)
         self.norm, self.queries, self.restarts, self.rounds = norm, queries, restarts, restarts
-        self.first_share = first_share
+        self.first_share, self.patience = first_share, patience
 
     def propose(self, problem: Problem, round_: int) -> tuple[Tensor, Tensor | None]:
         """One search."""
@@ -63,7 +74,7 @@ class Square(Attack):
         x = start(field, layout.draw(problem, 1, start.numbers(layout.size))[0])
         margin = active.goal.margin(active.answer(layout.samples(x)))
         for query in range(1, self.queries):
-            keep = active.leave(query)
+            keep = active.leave(query, also=self._hopeless(active, query))
             if keep is not None:
                 x, margin, field = x[keep], margin[keep], field.take(keep)
                 if not len(active):
@@ -77,6 +88,10 @@ class Square(Attack):
             margin = torch.where(better, found, margin)
             x = torch.where(wide(better, x), candidate, x)
         return active.outcome()
+
+    def _hopeless(self, active: Active, query: int) -> Tensor | None:
+        slow = active.hopeless(query, self.queries, self.patience) if query % LOOK == 0 else None
+        return None if slow is None else slow & (active.best_margin >= active.problem.margins[active.rows])
 
 
 class Layout:

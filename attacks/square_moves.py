@@ -155,7 +155,7 @@ first_stripes, squares, first_bumps, bumps = _FirstStripes(), _Squares(), _First
 
 
 def bump(tall: int, broad: int, device: torch.device) -> Tensor:
-    """Two pyramids of opposite signs, one on top of the other, ``[tall, broad]`` (paper, equation 2 and section 4.3)."""
+    """Two pyramids of opposite signs, one on the other, ``[tall, broad]`` (paper, equation 2 and section 4.3)."""
     half = tall // 2
     parts = [_pyramid(half, broad, device)] if half else []
     return torch.cat([*parts, -_pyramid(tall - half, broad, device)])
@@ -194,8 +194,10 @@ def _place(
 ) -> tuple[Tensor, tuple[Tensor, slice, Tensor, Tensor]]:
     """A window as a mask ``[n, 1, h, w]`` and as an index."""
     mask = _window(down, tall, height)[:, None, :, None] & _window(across, broad, width)[:, None, None]
-    top, left = ((each * (size - side + 1)).long().clamp_max(size - side) for each, size, side in
-                 ((down, height, tall), (across, width, broad)))
+    top, left = (
+        (each * (size - side + 1)).long().clamp_max(size - side)
+        for each, size, side in ((down, height, tall), (across, width, broad))
+    )
     rows = (top[:, None] + torch.arange(tall, device=down.device))[:, :, None]
     columns = (left[:, None] + torch.arange(broad, device=down.device))[:, None]
     return mask, (torch.arange(len(down), device=down.device)[:, None, None], slice(None), rows, columns)
