@@ -22,6 +22,12 @@ from robust.errors import UsageError
 MOMENTUM, RISES = 0.75, 0.75
 """alpha and rho of the paper (section 3)."""
 
+EARLY = 0.11
+"""Share of the steps after which the impatient take their first notes."""
+
+POLISHING = 0.25
+"""First step over epsilon where a climb begins at the best effort of other attacks."""
+
 
 def checkpoints(steps: int) -> list[int]:
     """After how many steps the step size is thought over (paper, section 3.1): 22 %, then ever shorter windows."""
@@ -77,7 +83,15 @@ class _Climb:
         self.last_top, self.halved, self.rises = self.top_value, halve, torch.zeros_like(self.rises)
 
 
-def climb(active: Active, start: Tensor, loss: Loss, norm: AnyNorm, steps: int, patience: float | None = None) -> None:
+def climb(
+    active: Active,
+    start: Tensor,
+    loss: Loss,
+    norm: AnyNorm,
+    steps: int,
+    patience: float | None = None,
+    first_step: float = 2.0,
+) -> None:
     """``steps`` of Auto-PGD for every row of ``active``, from ``start`` ``[r, *shape]`` (anywhere).
 
     Args:
@@ -87,6 +101,7 @@ def climb(active: Active, start: Tensor, loss: Loss, norm: AnyNorm, steps: int, 
         norm: ``linf``, ``l2`` or ``l1``.
         steps: gradient steps; the last iterate is asked for its answer alone.
         patience: at each checkpoint, hopeless rows leave (``Active.hopeless``); None: every row gets all steps.
+        first_step: over epsilon; not for L1.
     """
     if norm == "l1":
         climb_l1(active, start, loss, steps, patience)
@@ -96,11 +111,22 @@ def climb(active: Active, start: Tensor, loss: Loss, norm: AnyNorm, steps: int, 
     value, gradient, _ = active.climb(x, loss)
     zeros = torch.zeros_like(value)
     run = _Climb(
-        x, x, value, gradient, x, value, gradient, zeros + 2 * epsilon, zeros, value, torch.ones_like(value) > 0
+        x,
+        x,
+        value,
+        gradient,
+        x,
+        value,
+        gradient,
+        zeros + first_step * epsilon,
+        zeros,
+        value,
+        torch.ones_like(value) > 0,
     )
     looks, last = checkpoints(steps), 0
+    impatient = {math.ceil(EARLY * steps), *looks}
     for step in range(1, steps + 1):
-        hopeless = active.hopeless(step - 1, steps, patience) if step - 1 in looks else None
+        hopeless = active.hopeless(step - 1, steps, patience) if step - 1 in impatient else None
         keep = active.leave(step, also=hopeless)
         if keep is not None:
             run.take(keep)
@@ -146,6 +172,7 @@ class APGD(Attack):
         restarts: random starts.
         loss: ``log-odds`` (cross-entropy), ``dlr`` or ``margin``.
         patience: as in ``climb``.
+        polish: begin at the best effort so far, with a small first step, instead of at random.
     """
 
     name = "apgd"
@@ -158,15 +185,17 @@ class APGD(Attack):
         restarts: int = 1,
         loss: Loss = "log-odds",
         patience: float | None = None,
+        polish: bool = False,
     ) -> None:
         check_numbers(self.name, norm, patience, steps=steps, restarts=restarts)
         self.norm, self.steps, self.restarts, self.rounds, self.loss = norm, steps, restarts, restarts, loss
-        self.patience = patience
+        self.patience, self.polish = patience, polish
 
     def propose(self, problem: Problem, round_: int) -> tuple[Tensor, Tensor | None]:
         """One restart."""
         active = Active(problem)
-        climb(active, problem.draw(self.norm), self.loss, self.norm, self.steps, self.patience)
+        start = problem.best if self.polish else problem.scatter(self.norm)
+        climb(active, start, self.loss, self.norm, self.steps, self.patience, POLISHING if self.polish else 2.0)
         return active.outcome()
 
 

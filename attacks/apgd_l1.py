@@ -38,7 +38,14 @@ def climb_l1(active: Active, start: Tensor, loss: Loss, steps: int, patience: fl
             continue
         last = place == len(PHASES) - 1
         found = _phase(
-            active, point, loss, factor * active.problem.epsilon, count, last=last, patience=patience if last else None
+            active,
+            point,
+            loss,
+            factor * active.problem.epsilon,
+            count,
+            first=place == 0,
+            last=last,
+            patience=patience if last else None,
         )
         if found is None:
             return
@@ -46,15 +53,25 @@ def climb_l1(active: Active, start: Tensor, loss: Loss, steps: int, patience: fl
 
 
 def _phase(
-    active: Active, start: Tensor, loss: Loss, radius: float, steps: int, *, last: bool, patience: float | None
+    active: Active,
+    start: Tensor,
+    loss: Loss,
+    radius: float,
+    steps: int,
+    *,
+    first: bool,
+    last: bool,
+    patience: float | None,
 ) -> Tensor | None:
     """Steps inside a ball of its own radius; the best point of each row that is left, None where none is."""
     x = _cut(active, start, radius)
     value, gradient, _ = active.climb(x, loss, noted=_noted(active, last))
     top, top_value, top_gradient = x, value, gradient
     size = math.prod(x.shape[1:])
-    share, step = torch.full_like(value, FIRST_SHARE), torch.full_like(value, radius)
-    support = torch.full_like(value, float(size))
+    step = torch.full_like(value, radius)
+    support = (x != active.x).flatten(1).sum(1).float().clamp_min(1)
+    share = torch.full_like(value, FIRST_SHARE) if first else support / size / THINNER
+    support = torch.full_like(value, float(size)) if first else support
     window = max(1, math.ceil(0.04 * steps))
     for number in range(1, steps + 1):
         look = patience is not None and number % LOOK == 0

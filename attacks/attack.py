@@ -62,6 +62,22 @@ class Problem:
         unit = uniform_in_ball(self.total, tuple(self.x.shape[1:]), norm, self.generator)
         return self.x + self.epsilon * unit[self.rows.cpu()].to(self.x)
 
+    def scatter(self, norm: AnyNorm, seed: int | None = None) -> Tensor:
+        """Where a climb may begin: as ``draw``, but for L1, where uniform points are dense and flat, normal noise as
+        wide as the box, which the projection makes sparse (Croce and Hein 2021, appendix).
+
+        Args:
+            norm: of the ball.
+            seed: draws by a generator of its own, the same whatever was drawn before.
+        """
+        own = self.generator if seed is None else torch.Generator().manual_seed(seed)
+        shape = tuple(self.x.shape[1:])
+        if norm != "l1":
+            return self.x + self.epsilon * uniform_in_ball(self.total, shape, norm, own)[self.rows.cpu()].to(self.x)
+        box = self.classifier.input_box
+        noise = torch.randn(self.total, *shape, generator=own)[self.rows.cpu()].to(self.x)
+        return self.x + noise * (box.upper - box.lower).to(self.x)
+
 
 class Attack(ABC):
     """Base of all attacks inside a ball. Hyperparameters are keyword-only in the constructor, data in the call."""

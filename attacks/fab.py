@@ -21,7 +21,7 @@ from attacks.targets import over_targets
 LARGEST_PULL, OVERSHOOT, BACK = 0.1, 1.05, 0.9
 """alpha_max, eta and beta of the paper (section 2.4)."""
 
-LOOK = 10
+LOOK = 6
 """Steps between two looks at who comes closer too slowly."""
 
 

@@ -17,6 +17,7 @@ class FGSM(Attack):
     """
 
     name = "fgsm"
+    norm: Norm
 
     def __init__(self, *, norm: Norm = "linf") -> None:
         self.norm = norm

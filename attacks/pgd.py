@@ -31,6 +31,7 @@ class PGD(Attack):
     """
 
     name = "pgd"
+    norm: Norm
 
     def __init__(
         self, *, norm: Norm = "linf", steps: int = 40, restarts: int = 2, relative_step: float | None = None

@@ -21,7 +21,7 @@ from robust.errors import UsageError
 HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
 """Queries of 10,000 after which the share of changed coordinates is halved (section 4.1 and appendix)."""
 
-LOOK = 250
+LOOK = 200
 """Queries between two looks at who is too slow."""
 
 TABLE = 100

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from attacks.balls import AnyNorm
+from attacks.projections import onto_l1_ball
 
 Size = tuple[int, int, int]
 """Channels, height, width."""
@@ -42,7 +43,9 @@ class Field:
 
     def cut(self, pictures: Tensor) -> Tensor:
         """Into ball and box."""
-        if self.norm != "linf":
+        if self.norm == "l1":
+            return onto_l1_ball(self.centre, pictures, self.epsilon, self.lower, self.upper)
+        if self.norm == "l2":
             move = pictures - self.centre
             size = _size(move, self.norm, (1, 2, 3))
             pictures = self.centre + move * (self.epsilon / size.clamp_min(1e-30)).clamp_max(1.0)
@@ -114,7 +117,7 @@ class _FirstBumps(Start):
         tall, broad = self._tile(height, width)
         grid = math.ceil(height / tall), math.ceil(width / broad)
         signs = _signs(drawn).reshape(count, channels, *grid)
-        tiled = bump(tall, broad, field.centre.device).repeat(*grid)
+        tiled = bump(tall, broad, field.norm, field.centre.device).repeat(*grid)
         whole = signs.repeat_interleave(tall, 2).repeat_interleave(broad, 3) * tiled
         whole = whole[:, :, :height, :width]
         return field.cut(field.centre + field.epsilon * whole / _size(whole, field.norm, (1, 2, 3)).clamp_min(1e-30))
@@ -136,7 +139,7 @@ class _Bumps(Move):
         move = now - field.centre
         first, at = _place(drawn[:, 0], drawn[:, 1], tall, broad, height, width)
         second, _ = _place(drawn[:, 2], drawn[:, 3], tall, broad, height, width)
-        shape = bump(tall, broad, now.device)
+        shape = bump(tall, broad, field.norm, now.device)
         if tall == broad:
             shape = torch.where((drawn[:, 4] < 0.5)[:, None, None], shape, shape.T)[:, None]
         old = move[at].permute(0, 3, 1, 2)
@@ -154,19 +157,19 @@ class _Bumps(Move):
 first_stripes, squares, first_bumps, bumps = _FirstStripes(), _Squares(), _FirstBumps(), _Bumps()
 
 
-def bump(tall: int, broad: int, device: torch.device) -> Tensor:
+def bump(tall: int, broad: int, norm: AnyNorm, device: torch.device) -> Tensor:
     """Two pyramids of opposite signs, one on the other, ``[tall, broad]`` (paper, equation 2 and section 4.3)."""
     half = tall // 2
-    parts = [_pyramid(half, broad, device)] if half else []
-    return torch.cat([*parts, -_pyramid(tall - half, broad, device)])
+    parts = [_pyramid(half, broad, norm, device)] if half else []
+    return torch.cat([*parts, -_pyramid(tall - half, broad, norm, device)])
 
 
-def _pyramid(tall: int, broad: int, device: torch.device) -> Tensor:
-    """``sum over k = 0..M of 1 / (n + 1 - k)^2``, with M how far inside a place is."""
+def _pyramid(tall: int, broad: int, norm: AnyNorm, device: torch.device) -> Tensor:
+    """``sum over k = 0..M of 1 / (n + 1 - k)^2`` (L1: to the 4th), with M how far inside a place is."""
     reach = max(tall, broad) // 2
     down, across = ((torch.arange(size, device=device) - size // 2).abs() for size in (tall, broad))
     depth = (reach - torch.maximum(down[:, None], across[None])).clamp_min(0)
-    rungs = 1.0 / (reach + 1 - torch.arange(reach + 1, device=device)) ** 2
+    rungs = 1.0 / (reach + 1 - torch.arange(reach + 1, device=device)) ** (2 if norm == "l2" else 4)
     return rungs.cumsum(0)[depth]
 
 

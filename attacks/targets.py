@@ -9,7 +9,7 @@ from torch import Tensor
 
 from attacks.active import Active, wide
 from attacks.attack import Problem
-from attacks.balls import AnyNorm, uniform_in_ball
+from attacks.balls import AnyNorm
 from attacks.losses import rivals
 
 LARGEST = 512
@@ -45,7 +45,7 @@ def over_targets(
         wave = min(max(1, largest // len(standing)), order.shape[1] - done)
         places = list(range(done, done + wave))
         active = Active(problem, standing.repeat(wave), order[standing][:, places].T.flatten())
-        walk(active, torch.cat([_start(problem, norm, seeds[place])[standing] for place in places]))
+        walk(active, torch.cat([problem.scatter(norm, seeds[place])[standing] for place in places]))
         found, died = active.outcome()
         better = active.margins < margins
         points = torch.where(wide(better, points), found, points)
@@ -54,10 +54,3 @@ def over_targets(
             dead[standing] &= died[standing]
         done += wave
     return points, dead
-
-
-def _start(problem: Problem, norm: AnyNorm, seed: int) -> Tensor:
-    """As ``Problem.draw``, the same whatever was drawn before."""
-    generator = torch.Generator().manual_seed(seed)
-    drawn = uniform_in_ball(problem.total, tuple(problem.x.shape[1:]), norm, generator)
-    return problem.x + problem.epsilon * drawn[problem.rows.cpu()].to(problem.x)
