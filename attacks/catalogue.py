@@ -14,19 +14,44 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Entry:
-    """One attack: its name in plans, a line for people, where it lives, and whether it is a control."""
+    """One attack: its name in plans, a line for people, where it lives, whether it is a control and needs gradients."""
 
     name: str
     line: str
     module: str
     kind: str
     control: bool = False
+    gradients: bool = True
 
 
 ATTACKS: tuple[Entry, ...] = (
     Entry("pgd", "projected gradient descent with random restarts, L-inf and L2 (foolbox)", "attacks.pgd", "PGD"),
     Entry("fgsm", "one gradient step: FGSM (L-inf) and FGM (L2) (foolbox)", "attacks.fgsm", "FGSM"),
-    Entry("noise", "uniform noise in the ball: the control", "attacks.noise", "UniformNoise", control=True),
+    Entry(
+        "ensemble",
+        "the ensemble of AutoAttack in three tiers: APGD, targeted APGD, FAB, Square; L-inf, L2, L1",
+        "attacks.ensemble",
+        "Ensemble",
+        gradients=False,
+    ),
+    Entry("apgd", "Auto-PGD (Croce and Hein 2020): L-inf, L2, L1", "attacks.apgd", "APGD"),
+    Entry("apgd-t", "Auto-PGD on the targeted DLR loss, rival by rival", "attacks.apgd", "TargetedAPGD"),
+    Entry("fab-t", "FAB towards each rival (Croce and Hein 2020): L-inf, L2, L1", "attacks.fab", "FAB"),
+    Entry(
+        "square",
+        "random search by squares, scores only (Andriushchenko et al. 2020)",
+        "attacks.square",
+        "Square",
+        gradients=False,
+    ),
+    Entry(
+        "noise",
+        "uniform noise in the ball: the control",
+        "attacks.noise",
+        "UniformNoise",
+        control=True,
+        gradients=False,
+    ),
 )
 
 FOOLING: tuple[Entry, ...] = (

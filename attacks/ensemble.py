@@ -86,7 +86,7 @@ class Ensemble(Attack):
         self.plan = [
             (place, number) for place, stage in enumerate(self.stages) for number in range(stage.attack.rounds)
         ]
-        self.blind = Square(norm=norm, queries=1000 if tier == "fast" else 5000)
+        self.blind = Square(norm=norm, queries=200 if tier == "fast" else 5000)
         self.rounds = len(self.plan) + 1
 
     def useful_rounds(self, classifier: Classifier, x: Tensor) -> list[int]:

@@ -18,7 +18,21 @@ from robust.statistics import wilson
 if TYPE_CHECKING:
     from robust.audit.checks.attacks import Key, Mask
 
-LABELS = {"pgd": "PGD", "fgsm": "FGSM", "noise": "uniform noise", "all": "all attacks, worst"}
+LABELS = {
+    "pgd": "PGD",
+    "fgsm": "FGSM",
+    "ensemble": "ensemble",
+    "square": "Square",
+    "noise": "uniform noise",
+    "all": "all attacks, worst",
+}
+    "pgd": "PGD",
+    "fgsm": "FGSM",
+    "ensemble": "ensemble",
+    "square": "Square",
+    "noise": "uniform noise",
+    "all": "all attacks, worst",
+}
 ROLES: dict[str, Literal["attack", "control"]] = {"noise": "control"}
 FEATURES_SHOWN = 3
 
@@ -96,7 +110,7 @@ def worst_samples(norm: Norm, results: Results, count: int, context: Context) ->
     broken: dict[int, _Broken] = {}
     missing = 0
     for shard, payload in results:
-        if shard.parameters["attack"] == "sanity":
+        if shard.parameters["attack"] not in ATTACKS_SHORT:
             continue
         missing += int(payload["new"]) - len(payload["witness_rows"])
         for place, row in enumerate(payload["witness_rows"]):
@@ -199,7 +213,7 @@ def _changes(norm: Norm, worst: list[_Broken], context: Context) -> Table:
     )
 
 
-ATTACKS_SHORT = {"pgd": "PGD", "fgsm": "FGSM", "noise": "noise"}
+ATTACKS_SHORT = {"pgd": "PGD", "fgsm": "FGSM", "ensemble": "ensemble", "square": "Square", "noise": "noise"}
 
 
 def _identifier(index: int, context: Context) -> str:

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from attacks.balls import NORM_NAMES, Norm
+from robust.audit.attack_classes import class_table
+from robust.audit.attack_diagnosis import diagnosis_findings, is_diagnosis
 from robust.audit.attack_evidence import accuracy_plot, accuracy_table, worst_samples
 from robust.audit.check import Context, Results
 from robust.record import Cost, Evidence, Finding, Note, Outcome
@@ -18,7 +20,14 @@ from robust.statistics import wilson
 if TYPE_CHECKING:
     from robust.audit.checks.attacks import AttackSettings, Key, Mask
 
-ATTACK_NAMES = {"pgd": "PGD", "fgsm": "FGSM", "noise": "uniform noise", "all": "all attacks"}
+ATTACK_NAMES = {
+    "pgd": "PGD",
+    "fgsm": "FGSM",
+    "ensemble": "the ensemble",
+    "square": "Square",
+    "noise": "uniform noise",
+    "all": "all attacks",
+}
 CONTROLS = ("noise",)
 CONTROL_P, DOUBT_P = 0.05, 0.25
 DEAD_SHARE = 0.05
@@ -33,22 +42,23 @@ def attack_findings(
     for norm in settings.norms:
         grid = sorted({epsilon for n, _, epsilon in masks if n == norm})
         names: list[str] = [name for name in dict.fromkeys(settings.attacks) if (norm, name, grid[0]) in masks]
-        gradient = [name for name in names if name not in CONTROLS]
-        shown = ["all", *names] if gradient else names
+        real = [name for name in names if name not in CONTROLS]
+        shown = ["all", *names] if real else names
         evidence = _evidence(norm, shown, grid, results, masks, settings, context)
-        if not gradient and any(name not in CONTROLS for name in settings.attacks):
-            findings.append(_no_gradients(norm, context, evidence))
-            evidence = ()
+        if any(name not in CONTROLS and name not in names for name in settings.attacks):
+            findings.append(_no_gradients(norm, context, () if real else evidence, headline=not real))
+            evidence = evidence if real else ()
         headline = grid[len(grid) // 2]
         for name in shown:
             for epsilon in grid:
                 first = name == shown[0] and epsilon == headline
                 findings.append(
-                    _accuracy(norm, name, epsilon, results, masks, evidence if first else (), first and bool(gradient))
+                    _accuracy(norm, name, epsilon, results, masks, evidence if first else (), first and bool(real))
                 )
-        if gradient and len(gradient) < len(names):
-            findings.append(_noise_control(norm, grid, gradient, masks))
-    findings.append(_clean_control(results, context))
+        if real and len(real) < len(names):
+            findings.append(_noise_control(norm, grid, real, masks))
+    findings.append(_clean_control([each for each in results if not is_diagnosis(each[0])], context))
+    findings += diagnosis_findings(results)
     sanity = [(shard, payload) for shard, payload in results if shard.parameters["attack"] == "sanity"]
     if sanity:
         findings.append(_sanity(sanity, context))
@@ -71,6 +81,7 @@ def _evidence(
     return (
         accuracy_plot(norm, names, grid, masks, clean),
         accuracy_table(norm, names, grid, masks, clean),
+        class_table(norm, names[0], grid[len(grid) // 2], masks, context),
         Note(
             text=f"{int(covered.sum())} samples were attacked, or found wrong from the start. The curves are upper "
             "bounds on robust accuracy, against these attacks only: a sample that was not broken is not thereby safe."
@@ -132,7 +143,7 @@ def _protocol(parameters: list[Mapping[str, Any]], n: int) -> dict[str, str | in
     return protocol
 
 
-def _no_gradients(norm: Norm, context: Context, evidence: tuple[Evidence, ...]) -> Finding:
+def _no_gradients(norm: Norm, context: Context, evidence: tuple[Evidence, ...], *, headline: bool) -> Finding:
     return Finding(
         check="attacks",
         metric="accuracy_under_attack",
@@ -142,7 +153,7 @@ def _no_gradients(norm: Norm, context: Context, evidence: tuple[Evidence, ...]) 
         better="higher",
         outcome=Outcome.NOT_ASSESSED,
         reason=f"Gradient attacks need gradients, and {context.classifier.name} gives none; noise alone is no attack.",
-        headline=True,
+        headline=headline,
         evidence=evidence,
     )
 

@@ -21,7 +21,7 @@ def test_every_line_leads_somewhere() -> None:
 
 
 def test_a_name_that_is_none_is_refused() -> None:
-    with pytest.raises(UsageError, match="pgd, fgsm, noise"):
+    with pytest.raises(UsageError, match="pgd, fgsm, ensemble"):
         make_attack("pdg")
 
 

@@ -15,7 +15,9 @@ from attacks.attack import gives_gradients
 from attacks.attempt import Attempt
 from attacks.balls import NORM_NAMES, Norm
 from attacks.catalogue import ATTACKS, make_attack
+from attacks.ensemble import Tier
 from attacks.foolbox_engine import ENGINE
+from robust.audit.attack_diagnosis import diagnosis_payload, diagnosis_shard, is_diagnosis
 from robust.audit.attack_findings import attack_findings
 from robust.audit.check import (
     Check,
@@ -35,10 +37,14 @@ BLOCK = 100
 """Samples per shard."""
 
 SANITY_SAMPLES = 50
+STEPS: dict[Tier, int] = {"fast": 85, "standard": 1950, "thorough": 8000}
+QUERIES: dict[Tier, int] = {"fast": 0, "standard": 5000, "thorough": 15000}
+"""Gradient steps and queries per sample of the ensemble at most (of ten classes), for estimates."""
+
 WITNESS_BYTES = 8_000_000
 """At most so much of witnesses per shard."""
 
-GRADIENT_ATTACKS = tuple(entry.name for entry in ATTACKS if not entry.control)
+GRADIENT_ATTACKS = tuple(entry.name for entry in ATTACKS if entry.gradients)
 
 
 class AttackSettings(CheckSettings):
@@ -51,9 +57,14 @@ class AttackSettings(CheckSettings):
     l2_epsilons: tuple[float, ...] | None = Field(
         default=None, description="radii in input units; default 0.1, 0.25, 0.5, 1.0 times the box width"
     )
-    attacks: tuple[Literal["pgd", "fgsm", "noise"], ...] = Field(
-        default=("pgd", "fgsm", "noise"), min_length=1, description="attacks; noise is the control"
+    attacks: tuple[Literal["pgd", "fgsm", "ensemble", "square", "noise"], ...] = Field(
+        default=("pgd", "fgsm", "ensemble", "noise"), min_length=1, description="attacks; noise is the control"
     )
+    tier: Tier = Field(
+        default="fast", description="of the ensemble: fast, standard (AutoAttack's protocol) or thorough (slow)"
+    )
+    square_queries: int = Field(default=1000, ge=1, description="queries per sample of the attack square")
+    diagnosis: bool = Field(default=True, description="look for signs of masked gradients in a few samples")
     steps: int = Field(default=40, ge=1, description="gradient steps of one PGD start")
     restarts: int = Field(default=2, ge=1, description="PGD's random starts: cross-entropy and margin in turn")
     relative_step: float | None = Field(default=None, gt=0, description="PGD's step over epsilon; default 2.5 / steps")
@@ -93,7 +104,7 @@ def robust_masks(results: Results, count: int) -> dict[Key, Mask]:
     masks: dict[Key, Mask] = {}
     for shard, payload in results:
         parameters = shard.parameters
-        if parameters["attack"] == "sanity":
+        if parameters["attack"] == "sanity" or is_diagnosis(shard):
             continue
         key = (str(parameters["norm"]), str(parameters["attack"]), float(parameters["epsilon"]))
         mask = masks.setdefault(key, Mask(np.zeros(count, bool), np.zeros(count, bool)))
@@ -109,7 +120,7 @@ def robust_masks(results: Results, count: int) -> dict[Key, Mask]:
 
 
 class AttacksCheck(Check):
-    """PGD, FGSM and uniform noise in L-inf and L2 balls over a grid of radii."""
+    """PGD, FGSM, the ensemble and uniform noise in L-inf and L2 balls over a grid of radii."""
 
     name = "attacks"
     title = "Adversarial attacks"
@@ -121,7 +132,7 @@ class AttacksCheck(Check):
     limitations = (
         "Accuracy under attack is an upper bound on robust accuracy: a stronger attack may find more. It proves "
         "nothing about samples that were not broken.",
-        "Only L-inf and L2 balls were tried: no rotations, no patches, no black-box or transferred attacks.",
+        "Only L-inf and L2 balls were tried: no rotations, no patches, no transferred attacks.",
         "Every input feature is free to move, by itself and continuously: in a table also those that nobody can "
         "change, and categories by fractions.",
     )
@@ -131,14 +142,14 @@ class AttacksCheck(Check):
         self._chain: _Chain | None = None
 
     def plan(self, settings: AttackSettings, context: Context) -> list[Shard]:
-        """One shard per norm, attack, epsilon and block; then the sanity control."""
+        """One shard per norm, attack, epsilon and block; one per norm for the signs; then the sanity control."""
         indices = context.data.stratified_indices(settings.samples, context.seed)
         gradients = gives_gradients(context.classifier, context.samples([0]))
         names = [name for name in settings.attacks if gradients or name not in GRADIENT_ATTACKS]
         if not names:
             raise NotAssessedError(
                 f"gradient attacks need gradients, and {context.classifier.name} gives none",
-                wanted="a differentiable subject, or the attack `noise` in the plan",
+                wanted="a differentiable subject, or the attack `ensemble` or `noise` in the plan",
                 hint="give the model as a torch module or as an ONNX file whose operators are all known",
             )
         parts = [tuple(int(indices[i]) for i in block) for block in blocks(len(indices), BLOCK)]
@@ -149,6 +160,8 @@ class AttacksCheck(Check):
                 for epsilon in grid:
                     for part in parts:
                         shards.append(_shard(norm, name, grid, epsilon, part, settings))
+            signs = diagnosis_shard(norm, grid, indices, context) if settings.diagnosis else None
+            shards += [] if signs is None else [signs]
         if gradients and any(name in GRADIENT_ATTACKS for name in names):
             box = context.classifier.input_box
             reach = float((box.upper - box.lower).max()) / 2 * (1 + 1e-6)
@@ -162,6 +175,8 @@ class AttacksCheck(Check):
         What smaller radii broke is remembered from the shards before, or worked out again after a restart: the same
         numbers either way.
         """
+        if is_diagnosis(shard):
+            return diagnosis_payload(shard, context)
         chain = self._chain
         if chain is None or not chain.fits(shard, context):
             chain = self._chain = _Chain(shard, context)
@@ -180,11 +195,16 @@ class AttacksCheck(Check):
 
     def passes(self, settings: AttackSettings, samples: int, classes: int) -> Passes:
         """Samples times radii times the steps of each attack; the controls beside the grid are not counted."""
-        gradients = {"pgd": settings.steps * settings.restarts, "fgsm": 1}
+        gradients = {"pgd": settings.steps * settings.restarts, "fgsm": 1, "ensemble": STEPS[settings.tier]}
         radii = sum(len(_wanted(settings, norm) or UNIT_EPSILONS[norm]) for norm in settings.norms)
         rounds = min(samples, settings.samples) * radii
         return Passes(
-            forward=rounds * ("noise" in settings.attacks) * settings.noise_draws,
+            forward=rounds
+            * (
+                ("noise" in settings.attacks) * settings.noise_draws
+                + ("square" in settings.attacks) * settings.square_queries
+                + ("ensemble" in settings.attacks) * QUERIES[settings.tier]
+            ),
             gradient=rounds * sum(gradients.get(name, 0) for name in settings.attacks),
         )
 
@@ -260,6 +280,10 @@ def _shard(
         }
     elif name == "noise":
         hyperparameters = {"draws": settings.noise_draws}
+    elif name == "ensemble":
+        hyperparameters = {"tier": settings.tier}
+    elif name == "square":
+        hyperparameters = {"queries": settings.square_queries}
     return Shard(
         check="attacks",
         name=f"{NORM_NAMES[norm]} {epsilon:g} {name} samples {indices[0]}-{indices[-1]}",
@@ -270,7 +294,7 @@ def _shard(
             "control": name in ("noise", "sanity"),
             "grid": list(grid),
             "hyperparameters": hyperparameters,
-            "engine": "own" if name == "noise" else ENGINE,
+            "engine": ENGINE if name in ("pgd", "fgsm", "sanity") else "own",
         },
         indices=indices,
     )
