@@ -26,13 +26,6 @@ LABELS = {
     "noise": "uniform noise",
     "all": "all attacks, worst",
 }
-    "pgd": "PGD",
-    "fgsm": "FGSM",
-    "ensemble": "ensemble",
-    "square": "Square",
-    "noise": "uniform noise",
-    "all": "all attacks, worst",
-}
 ROLES: dict[str, Literal["attack", "control"]] = {"noise": "control"}
 FEATURES_SHOWN = 3
 
