@@ -34,7 +34,7 @@ def checkpoints(steps: int) -> list[int]:
     before, now = 0.0, 0.22
     found = []
     while now <= 1:
-        found.append(math.ceil(now * steps))
+        found.append(math.ceil(round(now * steps, 6)))
         before, now = now, now + max(now - before - 0.03, 0.06)
     return sorted({step for step in found if step < steps})
 

@@ -47,6 +47,9 @@ NUDGES = (1e-3, 1e-2)
 REPEATS = 3
 """How often the same inputs are asked."""
 
+MORE = 3
+"""Further starts that should break nothing more."""
+
 QUERIES = 500
 """Of the black-box search."""
 
@@ -127,15 +130,16 @@ def diagnose(
     if len(x) and gives_gradients(classifier, x[:1]):
         dead, flat = _first_order(classifier, x, goal, epsilon, norm, tally)
         steady = ~random.rows
-        weak = APGD(norm=norm, steps=20)(classifier, x, goal, epsilon, generator)
-        strong = APGD(norm=norm, steps=100)(classifier, x, goal, epsilon, generator, weak)
-        strong_t = TargetedAPGD(norm=norm, steps=50, targets=3)(classifier, x, goal, epsilon, generator, strong)
+        guided = APGD(norm=norm, steps=100)(classifier, x, goal, epsilon, generator)
+        guided_t = TargetedAPGD(norm=norm, steps=50, targets=3)(classifier, x, goal, epsilon, generator, guided)
+        longer = APGD(norm=norm, steps=100, restarts=MORE)(classifier, x, goal, epsilon, generator, guided_t)
         blind = Square(norm=norm, queries=queries)(classifier, x, goal, epsilon, generator)
-        forward = sum(each.forward_passes for each in (weak, strong, strong_t, blind))
-        backward = sum(each.backward_passes for each in (weak, strong, strong_t))
-        only = blind.success & ~strong_t.success
-        more = strong.success & ~weak.success
-        ahead = int((blind.margins < strong_t.margins).sum())
+        attempts = (guided, guided_t, longer, blind)
+        forward = sum(each.forward_passes for each in attempts)
+        backward = sum(each.backward_passes for each in attempts)
+        only = blind.success & ~longer.success
+        more = longer.success & ~guided_t.success
+        ahead = int((blind.margins < longer.margins).sum())
         symptoms = [
             dead,
             flat,
@@ -148,8 +152,8 @@ def diagnose(
             Symptom(
                 "more_steps_break_more",
                 more & steady,
-                f"Auto-PGD breaks {int(weak.success.sum())} of {len(x)} samples with 20 steps, and "
-                f"{int(strong.success.sum())} with 100 more",
+                f"Auto-PGD breaks {int(guided_t.success.sum())} of {len(x)} samples with one start of 100 steps and "
+                f"three targets of 50, and {int(longer.success.sum())} with {MORE} more starts",
             ),
             random,
             _saturated(classifier, x, goal, tally),

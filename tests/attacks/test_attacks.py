@@ -11,8 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from attacks import FGSM, PGD, Attack, Attempt, NoGradientError, UniformNoise
+from attacks import APGD, FGSM, PGD, Attack, Attempt, NoGradientError, TargetedAPGD, UniformNoise
 from attacks.balls import Norm
+from attacks.ensemble import Ensemble
+from attacks.fab import FAB
+from attacks.square import Square
 from robust.errors import DataRangeError, DataShapeError, LabelError, UsageError
 from robust.properties import L2Ball, linf_ball
 from tests.doubles import ModuleClassifier, linear, mlp
@@ -21,6 +24,11 @@ ALL: dict[str, Callable[[Norm], Attack]] = {
     "pgd": lambda norm: PGD(norm=norm, steps=15, restarts=2),
     "fgsm": lambda norm: FGSM(norm=norm),
     "noise": lambda norm: UniformNoise(norm=norm, draws=5),
+    "apgd": lambda norm: APGD(norm=norm, steps=20),
+    "apgd-t": lambda norm: TargetedAPGD(norm=norm, steps=20, patience=2.0),
+    "fab-t": lambda norm: FAB(norm=norm, steps=10, restarts=2),
+    "square": lambda norm: Square(norm=norm, queries=80),
+    "ensemble": lambda norm: Ensemble(norm=norm, tier="fast"),
 }
 NORMS: tuple[Norm, ...] = ("linf", "l2")
 table = pytest.mark.parametrize(("name", "norm"), [(name, norm) for name in ALL for norm in NORMS])
