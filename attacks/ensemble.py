@@ -27,6 +27,9 @@ Tier = Literal["fast", "standard", "thorough"]
 PATIENCE = 2.0
 """Hopeless is who would not arrive going on twice as fast as of late."""
 
+SEARCHING = 0.5
+"""The same for the random search, whose gains fade; only rows behind the best effort of gradients may be hopeless."""
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -46,8 +49,9 @@ TIERS: dict[Tier, Callable[[AnyNorm], tuple[Stage, ...]]] = {
         Stage("APGD-CE", APGD(norm=norm, steps=100, restarts=_restarts(norm), patience=PATIENCE)),
         Stage("APGD-T", TargetedAPGD(norm=norm, steps=100, targets=9, patience=PATIENCE)),
         Stage("FAB-T", FAB(norm=norm, steps=100, targets=9, patience=PATIENCE)),
-        Stage("Square", Square(norm=norm, queries=5000, patience=PATIENCE)),
-        Stage("polish", APGD(norm=norm, steps=50, loss="margin", polish=True)),
+        Stage("polish", APGD(norm=norm, steps=25, loss="margin", polish=True)),
+        Stage("Square", Square(norm=norm, queries=5000, patience=SEARCHING)),
+        Stage("polish", APGD(norm=norm, steps=50, restarts=2, loss="margin", polish=True)),
     ),
     "thorough": lambda norm: (
         Stage("APGD-CE", APGD(norm=norm, steps=100, restarts=5)),

@@ -1,0 +1,131 @@
+"""``robust attack``: known answers of a line, exit statuses, files, signs, bad input."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from typer.testing import CliRunner
+
+from robust.audit.attacking import AttackRun
+from robust.cli import attack as command
+from robust.cli.app import app
+from tests.cli.test_verify_data import LABELS, POINTS
+
+LINE = "tests.cli.test_verify_data:line"
+QUICK = ("--tier", "fast", "--no-diagnosis")
+STAIRS = "tests.cli.test_attack_command:stairs"
+
+
+class Stairs(nn.Module):
+    """The line of the other tests behind inputs in sixteen steps: gradients are zero."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.tensor([[1.0], [-1.0]]))
+
+    def forward(self, x: Tensor) -> Tensor:
+        side = torch.round(x * 16) / 16 @ self.weight
+        return torch.cat([side, -side], 1)
+
+
+def stairs() -> nn.Module:
+    return Stairs()
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> str:
+    path = tmp_path / "points.npz"
+    np.savez(path, samples=np.array(POINTS, dtype=np.float32), labels=np.array(LABELS))
+    return str(path)
+
+
+def call(*words: str) -> tuple[int, str]:
+    result = CliRunner().invoke(app, ["attack", *words, "--quiet"])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result.exit_code, result.output
+
+
+@pytest.mark.parametrize(("eps", "broken", "status"), [("0.04", 0, 0), ("0.06", 1, 1), ("0.25", 3, 1), ("0.45", 4, 1)])
+@pytest.mark.parametrize("tier", ["fast", pytest.param("standard", marks=pytest.mark.slow)])
+def test_what_a_line_lets_through(data: str, eps: str, broken: int, status: int, tier: str, tmp_path: Path) -> None:
+    """L-inf distances to the line are 0.2, 0.4, 0.2, 0.05."""
+    file = tmp_path / "found.json"
+    code, text = call(LINE, "--data", data, "--eps", eps, "--tier", tier, "--json", str(file))
+    assert code == status
+    found = json.loads(file.read_text())
+    assert found["radii"][0]["broken"] == broken
+    assert found["radii"][0]["not_broken"] == 4 - broken
+    assert found["exit_status"] == status
+    assert found["complete"]
+    assert "not thereby safe" in text
+    assert sum(sample["broken_at"] is not None for sample in found["samples"]) == broken
+    assert all(sample["forward_passes"] > 0 for sample in found["samples"])
+
+
+def test_witnesses_are_inside_and_replay(data: str, tmp_path: Path) -> None:
+    file = tmp_path / "witnesses.npz"
+    code, text = call(LINE, "--data", data, "--eps", "0.06,0.25", "--norm", "l2", "--witnesses", str(file), *QUICK)
+    assert code == 1
+    with np.load(file, allow_pickle=False) as kept:
+        assert kept["indices"].tolist() == [3]  # 0.1 / sqrt(2) = 0.07; the next is 0.28
+        moved = np.linalg.norm(kept["adversarials"].astype(np.float64) - kept["originals"], axis=1)
+        assert (moved <= kept["epsilons"]).all()
+        assert kept["epsilons"].tolist() == [0.25]
+        sides = kept["adversarials"][:, 0] > kept["adversarials"][:, 1]
+        assert (np.where(sides, 0, 1) == kept["answers"]).all()
+        assert (kept["answers"] != kept["labels"]).all()
+    assert "broken by:" in text
+
+
+def test_masked_gradients_leave_it_undecided(data: str, tmp_path: Path) -> None:
+    code, text = call(STAIRS, "--data", data, "--eps", "0.01", "--tier", "fast")
+    assert code == 3
+    assert "WARNING gradients are zero" in text
+    assert call(STAIRS, "--data", data, "--eps", "0.01", "--tier", "fast", "--no-diagnosis")[0] == 0
+
+
+def test_a_minimum_is_judged_on_the_interval(data: str) -> None:
+    assert call(LINE, "--data", data, "--eps", "0.45", "--minimum", "0.9", *QUICK)[0] == 1  # none of four stands
+    assert call(LINE, "--data", data, "--eps", "0.04", "--minimum", "0.9", *QUICK)[0] == 3  # four of four: from 51 %
+    assert call(LINE, "--data", data, "--eps", "0.04", "--minimum", "0.5", *QUICK)[0] == 0
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--eps", "0"),
+        ("--eps", "nonsense"),
+        ("--eps", "0.1", "--limit", "0"),
+        ("--eps", "0.1", "--minimum", "2"),
+    ],
+)
+def test_bad_options_are_refused(data: str, words: tuple[str, ...]) -> None:
+    from robust.errors import RobustError
+
+    with pytest.raises(RobustError):
+        call(LINE, "--data", data, *words)
+
+
+def test_interrupted_it_says_what_it_has(data: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def stop(run: AttackRun, watch: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("robust.audit.attacking.run_attack", stop)
+    code, text = call(LINE, "--data", data, "--eps", "0.25")
+    assert code == 130
+    assert "not reached" in text
+    assert "interrupted" in text
+    assert command.EXIT_STANDS == 0
+
+
+def test_the_same_seed_gives_the_same_file(data: str, tmp_path: Path) -> None:
+    files = [tmp_path / name for name in ("a.npz", "b.npz")]
+    for file in files:
+        call(LINE, "--data", data, "--eps", "0.25", "--witnesses", str(file), "--seed", "7", *QUICK)
+    assert files[0].read_bytes() == files[1].read_bytes()
