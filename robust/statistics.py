@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -98,6 +99,79 @@ def newcombe_pairs(
     lower = difference - np.hypot(below[..., :, None], above[..., None, :])
     upper = difference + np.hypot(above[..., :, None], below[..., None, :])
     return np.maximum(lower, -1.0), np.minimum(upper, 1.0)
+
+
+@dataclass(frozen=True)
+class Paired:
+    """Two verdicts on the same samples, compared.
+
+    Attributes:
+        only_first: samples that the first alone gets right.
+        only_second: likewise.
+        n: samples.
+        difference: rate of the first minus rate of the second.
+        interval: of that difference, paired.
+        p_value: that both are equally good, two-sided and exact.
+    """
+
+    only_first: int
+    only_second: int
+    n: int
+    difference: float
+    interval: Interval
+    p_value: float
+
+
+def mcnemar(first: ArrayLike, second: ArrayLike, level: float = LEVEL) -> Paired:
+    """Exact test of McNemar (1947) and the adjusted Wald interval of Agresti and Min (2005, section 4).
+
+    Args:
+        first: bool ``[n]``, right or not.
+        second: bool ``[n]``, on the same samples in the same order.
+        level: coverage.
+
+    Raises:
+        ValueError: no samples, or of different numbers.
+    """
+    a, b = np.asarray(first, dtype=bool), np.asarray(second, dtype=bool)
+    if a.shape != b.shape or a.ndim != 1 or not len(a):
+        raise ValueError(f"a paired comparison needs the same samples twice, got {a.shape} and {b.shape}")
+    n, only_a, only_b = len(a), int((a & ~b).sum()), int((b & ~a).sum())
+    apart = only_a + only_b
+    p = float(stats.binomtest(only_a, apart).pvalue) if apart else 1.0
+    up, down, total = only_a + 0.5, only_b + 0.5, n + 2.0
+    middle = (up - down) / total
+    half = float(stats.norm.ppf(0.5 + level / 2)) * math.sqrt((up + down) - (up - down) ** 2 / total) / total
+    difference = (only_a - only_b) / n
+    interval = Interval(
+        low=max(-1.0, min(middle - half, difference)),
+        high=min(1.0, max(middle + half, difference)),
+        level=level,
+        method="agresti-min",
+    )
+    return Paired(only_a, only_b, n, difference, interval, p)
+
+
+def samples_needed(half_width: float, rate: float = 0.5, level: float = LEVEL) -> int:
+    """Samples so that a Wilson interval around ``rate`` is at most ``2 * half_width`` wide; 0.5 is the worst case.
+
+    Raises:
+        ValueError: a width or a rate that is none.
+    """
+    if not (0 < half_width < 0.5 and 0 <= rate <= 1):
+        raise ValueError(f"a half width in (0, 0.5) and a rate in [0, 1] are wanted, got {half_width} and {rate}")
+    low, high = 1, 1
+    while _wilson_width(rate, high, level) > 2 * half_width:
+        high *= 2
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if _wilson_width(rate, middle, level) <= 2 * half_width else (middle + 1, high)
+    return low
+
+
+def _wilson_width(rate: float, n: int, level: float) -> float:
+    low, high = wilson_limits(rate, n, level)
+    return float(high - low)
 
 
 def simultaneous_level(statements: int, level: float = LEVEL) -> float:

@@ -18,10 +18,12 @@ from robust.statistics import (
     holm,
     hull,
     mann_whitney_interval,
+    mcnemar,
     newcombe_difference,
     newcombe_pairs,
     percentile_interval,
     permutation_p_value,
+    samples_needed,
     simultaneous_level,
     wilson,
     wilson_limits,
@@ -175,3 +177,41 @@ def test_one_sided_lower_limits() -> None:
     for wrong in ((2, 1, 0.1), (0, 0, 0.1), (1, 2, 0.0), (1, 2, 1.0)):
         with pytest.raises(ValueError, match="limits"):
             clopper_pearson_lower(*wrong)
+
+
+def test_mcnemar_by_hand() -> None:
+    """10 samples apart, 9 of them one way: two-sided exact p = 2 * (1 + 10) / 2^10."""
+    first = np.array([True] * 9 + [False] + [True] * 20 + [False] * 10)
+    second = np.array([False] * 9 + [True] + [True] * 20 + [False] * 10)
+    found = mcnemar(first, second)
+    assert (found.only_first, found.only_second, found.n) == (9, 1, 40)
+    assert found.difference == pytest.approx(8 / 40)
+    assert found.p_value == pytest.approx(22 / 1024)
+    assert found.interval.low < 8 / 40 < found.interval.high
+    assert found.interval.low > 0
+    assert mcnemar(second, first).interval.high == pytest.approx(-found.interval.low)
+    same = mcnemar(first, first)
+    assert same.p_value == 1.0
+    assert same.interval.low < 0 < same.interval.high
+    with pytest.raises(ValueError, match="same samples"):
+        mcnemar(first, second[:-1])
+
+
+def test_the_paired_interval_covers_the_truth() -> None:
+    rng = np.random.default_rng(0)
+    covered = 0
+    for _ in range(400):
+        cells = rng.choice(4, size=60, p=[0.6, 0.15, 0.05, 0.2])
+        found = mcnemar((cells == 0) | (cells == 1), (cells == 0) | (cells == 2))
+        covered += found.interval.low <= 0.1 <= found.interval.high
+    assert covered >= 372  # 95 % of 400 less two standard deviations
+
+
+def test_as_many_samples_as_a_width_needs() -> None:
+    for half, rate in ((0.05, 0.5), (0.02, 0.9), (0.1, 0.0)):
+        n = samples_needed(half, rate)
+        wide = [float(high - low) for low, high in (wilson_limits(rate, m, 0.95) for m in (n, n - 1))]
+        assert wide[0] <= 2 * half < wide[1]
+    assert 380 < samples_needed(0.05) < 386  # 1.96^2 / 4 / 0.05^2 = 384, less what Wilson saves
+    with pytest.raises(ValueError, match="half width"):
+        samples_needed(0.0)

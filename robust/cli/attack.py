@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -51,6 +51,9 @@ def attack(
     diagnosis: Annotated[bool, typer.Option(help="Look for signs of masked gradients.")] = True,
     witnesses: Annotated[Path | None, typer.Option("--witnesses", help="Write the witnesses as .npz.")] = None,
     json: Annotated[Path | None, typer.Option("--json", help="Write everything as JSON.")] = None,
+    compare: Annotated[
+        Path | None, typer.Option("--compare", help="--json of another model on the same data: a paired comparison.")
+    ] = None,
     labels: Labels = None,
     weights: Weights = None,
     trust_model: Trust = None,
@@ -67,6 +70,7 @@ def attack(
     """
     from robust.audit.assemble import assemble
     from robust.audit.attacking import AttackRun, Question, run_attack
+    from robust.cli.attack_compare import read_comparison
     from robust.cli.verify_data import radius
 
     if limit is not None and limit < 1:
@@ -85,6 +89,7 @@ def attack(
         reference=None,
         generator=None,
     ) | {"seed": seed, "device": device, "data.limit": limit, "data.allow_missing_classes": True}
+    other = None if compare is None else read_comparison(compare, question)
     run = AttackRun(assemble(resolve(None, named=named, assignments=assignments).plan).context, question)
     ending: KeyboardInterrupt | None = None
     try:
@@ -93,7 +98,7 @@ def attack(
         ending = error
         run.notes.append("interrupted: samples that were not reached count neither way")
     status = exit_status(run, minimum)
-    _report(run, status, rows, witnesses, json)
+    _report(run, status, rows, witnesses, json, other)
     if ending is not None:
         raise typer.Exit(say_interrupted(ending))
     if status:
@@ -119,8 +124,10 @@ def exit_status(run: AttackRun, minimum: float | None) -> int:
     return worst or doubtful
 
 
-def _report(run: AttackRun, status: int, rows: int, witnesses: Path | None, json: Path | None) -> None:
-    from robust.cli import attack_report
+def _report(
+    run: AttackRun, status: int, rows: int, witnesses: Path | None, json: Path | None, other: dict[str, Any] | None
+) -> None:
+    from robust.cli import attack_compare, attack_report
 
     if witnesses is not None:
         attack_report.write_witnesses(run, witnesses)
@@ -128,6 +135,8 @@ def _report(run: AttackRun, status: int, rows: int, witnesses: Path | None, json
         attack_report.write_json(run, status, json)
     try:
         attack_report.print_report(run, rows)
+        if other is not None:
+            attack_compare.print_comparison(run, other)
         sys.stdout.flush()
     except (BrokenPipeError, SystemExit):
         silence_output()

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from robust.audit.attacking import AttackRun
 from robust.cli import attack as command
 from robust.cli.app import app
+from robust.errors import DataFileError, UsageError
 from tests.cli.test_verify_data import LABELS, POINTS
 
 LINE = "tests.cli.test_verify_data:line"
@@ -129,3 +130,19 @@ def test_the_same_seed_gives_the_same_file(data: str, tmp_path: Path) -> None:
     for file in files:
         call(LINE, "--data", data, "--eps", "0.25", "--witnesses", str(file), "--seed", "7", *QUICK)
     assert files[0].read_bytes() == files[1].read_bytes()
+
+
+def test_two_models_are_compared_on_the_same_samples(data: str, tmp_path: Path) -> None:
+    first, broken = tmp_path / "first.json", tmp_path / "broken.json"
+    call(LINE, "--data", data, "--eps", "0.04", "--json", str(first), *QUICK)
+    code, text = call(STAIRS, "--data", data, "--eps", "0.04,0.3", "--compare", str(first), *QUICK)
+    assert code == 1
+    assert "radius 0.04: -25.0%" in text  # the stairs' last point gets a tie from 0.02 on; the line's needs 0.05
+    assert "only this one stands on 0, only the other on 1 of 4, p = 1" in text
+    broken.write_text("{}")
+    with pytest.raises(DataFileError, match="comparison"):
+        call(LINE, "--data", data, "--eps", "0.06", "--compare", str(broken), *QUICK)
+    with pytest.raises(UsageError, match="nothing to compare"):
+        call(LINE, "--data", data, "--eps", "0.07", "--compare", str(first), *QUICK)
+    with pytest.raises(UsageError, match="same samples"):
+        call(LINE, "--data", data, "--eps", "0.04", "--limit", "2", "--compare", str(first), *QUICK)
