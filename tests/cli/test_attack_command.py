@@ -19,6 +19,7 @@ from tests.cli.test_verify_data import LABELS, POINTS
 
 LINE = "tests.cli.test_verify_data:line"
 QUICK = ("--tier", "fast", "--no-diagnosis")
+SHIFTED = "tests.cli.test_attack_command:shifted"
 STAIRS = "tests.cli.test_attack_command:stairs"
 
 
@@ -36,6 +37,18 @@ class Stairs(nn.Module):
 
 def stairs() -> nn.Module:
     return Stairs()
+
+
+class Shifted(nn.Module):
+    """Class 0 where ``x + 0.05 > y``: the last point is within 0.025 of the line."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        side = x[:, :1] - x[:, 1:] + 0.05
+        return torch.cat([side, -side], 1)
+
+
+def shifted() -> nn.Module:
+    return Shifted()
 
 
 @pytest.fixture
@@ -135,9 +148,9 @@ def test_the_same_seed_gives_the_same_file(data: str, tmp_path: Path) -> None:
 def test_two_models_are_compared_on_the_same_samples(data: str, tmp_path: Path) -> None:
     first, broken = tmp_path / "first.json", tmp_path / "broken.json"
     call(LINE, "--data", data, "--eps", "0.04", "--json", str(first), *QUICK)
-    code, text = call(STAIRS, "--data", data, "--eps", "0.04,0.3", "--compare", str(first), *QUICK)
+    code, text = call(SHIFTED, "--data", data, "--eps", "0.04,0.3", "--compare", str(first), *QUICK)
     assert code == 1
-    assert "radius 0.04: -25.0%" in text  # the stairs' last point gets a tie from 0.02 on; the line's needs 0.05
+    assert "radius 0.04: -25.0%" in text
     assert "only this one stands on 0, only the other on 1 of 4, p = 1" in text
     broken.write_text("{}")
     with pytest.raises(DataFileError, match="comparison"):
