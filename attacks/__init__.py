@@ -12,39 +12,63 @@ if TYPE_CHECKING:
     from attacks.apgd import APGD, TargetedAPGD
     from attacks.attack import Attack, NoGradientError
     from attacks.attempt import Attempt
+    from attacks.ddn import DDN
+    from attacks.deepfool import DeepFool
+    from attacks.diagnostics import diagnose
+    from attacks.ensemble import Ensemble
+    from attacks.fab import FAB
     from attacks.fgsm import FGSM
+    from attacks.fmn import FMN
     from attacks.goals import Goal, Reach, Targeted, Untargeted
     from attacks.noise import UniformNoise
     from attacks.pgd import PGD
+    from attacks.sigma_zero import SigmaZero
+    from attacks.square import Square
 
 _HOMES = {
     "APGD": "attacks.apgd",
     "Attack": "attacks.attack",
     "Attempt": "attacks.attempt",
+    "DDN": "attacks.ddn",
+    "DeepFool": "attacks.deepfool",
+    "Ensemble": "attacks.ensemble",
+    "FAB": "attacks.fab",
     "FGSM": "attacks.fgsm",
+    "FMN": "attacks.fmn",
     "Goal": "attacks.goals",
     "NoGradientError": "attacks.attack",
     "PGD": "attacks.pgd",
     "Reach": "attacks.goals",
+    "SigmaZero": "attacks.sigma_zero",
+    "Square": "attacks.square",
     "Targeted": "attacks.goals",
     "TargetedAPGD": "attacks.apgd",
     "UniformNoise": "attacks.noise",
     "Untargeted": "attacks.goals",
+    "diagnose": "attacks.diagnostics",
 }
 
 __all__ = [
     "APGD",
+    "DDN",
+    "FAB",
     "FGSM",
+    "FMN",
     "PGD",
     "Attack",
     "Attempt",
+    "DeepFool",
+    "Ensemble",
     "Goal",
     "NoGradientError",
     "Reach",
+    "SigmaZero",
+    "Square",
     "Targeted",
     "TargetedAPGD",
     "UniformNoise",
     "Untargeted",
+    "diagnose",
 ]
 
 

@@ -54,6 +54,19 @@ ATTACKS: tuple[Entry, ...] = (
     ),
 )
 
+MINIMAL: tuple[Entry, ...] = (
+    Entry("ddn", "smallest change in L2 (Rony et al. 2019)", "attacks.ddn", "DDN"),
+    Entry("fmn", "smallest change in L-inf, L2, L1 or L0 (Pintor et al. 2021)", "attacks.fmn", "FMN"),
+    Entry(
+        "deepfool",
+        "small change in L2 or L-inf, quickly (Moosavi-Dezfooli et al. 2016)",
+        "attacks.deepfool",
+        "DeepFool",
+    ),
+    Entry("sigma-zero", "fewest changed features (Cinà et al. 2024)", "attacks.sigma_zero", "SigmaZero"),
+)
+"""Those without a radius; for Python."""
+
 FOOLING: tuple[Entry, ...] = (
     Entry(
         "gradient_ascent",
