@@ -11,9 +11,15 @@ from torch import Tensor
 
 from attacks.balls import AnyNorm
 
+NEWTON = 30
+"""Steps towards a level at most; more than ten are rare."""
+
 
 def water_level(slope: Tensor, room: Tensor, weight: Tensor, wanted: Tensor) -> Tensor:
-    """The smallest ``t`` with ``sum_i weight_i * min(slope_i * t, room_i) >= wanted``; where none is, the last break.
+    """The smallest ``t`` with ``sum_i weight_i * min(slope_i * t, room_i) >= wanted``; where none is, enough for all.
+
+    Newton's method from 0: the sum is concave and in pieces linear, so that each step stays below the answer, and the
+    last, within its piece, is exact. On a CPU it ends when nothing moves; on an accelerator nobody looks.
 
     Args:
         slope: ``[n, d]``, at least 0.
@@ -25,20 +31,18 @@ def water_level(slope: Tensor, room: Tensor, weight: Tensor, wanted: Tensor) -> 
         ``[n]``, at least 0.
     """
     steep = slope * weight
-    ends = torch.where(steep > 0, room / slope.clamp_min(1e-30), torch.zeros_like(room))
-    ends, order = ends.sort(1)
-    steep = steep.gather(1, order)
-    filled = (steep * ends).cumsum(1)
-    left = steep.sum(1, keepdim=True) - steep.cumsum(1)
-    reached = filled + left * ends
-    place = (reached < wanted[:, None]).sum(1, keepdim=True).clamp_max(ends.shape[1] - 1)
-    before = (place - 1).clamp_min(0)
-    first = place == 0
-    start = torch.where(first, 0.0, ends.gather(1, before))
-    have = torch.where(first, 0.0, reached.gather(1, before))
-    slant = torch.where(first, steep.sum(1, keepdim=True), left.gather(1, before)).clamp_min(1e-30)
-    level = start + (wanted[:, None] - have) / slant
-    return torch.minimum(level, ends.gather(1, place)).clamp_min(0)[:, 0]
+    most = torch.where(slope > 0, room / slope.clamp_min(1e-30), 0.0).amax(1)
+    within = (weight * room).sum(1) >= wanted
+    level = torch.zeros_like(wanted)
+    for _ in range(NEWTON):
+        filled = torch.minimum(slope * level[:, None], room)
+        missing = wanted - (weight * filled).sum(1)
+        climbing = (steep * (filled < room)).sum(1)
+        moved = torch.where(climbing > 0, missing / climbing.clamp_min(1e-30), 0.0).clamp_min(0)
+        level = torch.minimum(level + moved, most)
+        if level.device.type == "cpu" and not bool((moved > 1e-6 * level).any()):
+            break
+    return torch.where(within, level, most)
 
 
 def onto_l1_ball(x: Tensor, point: Tensor, epsilon: float, lower: Tensor, upper: Tensor) -> Tensor:
