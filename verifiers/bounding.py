@@ -154,27 +154,59 @@ def _bounded(
     target: Tensor | None,
     noise: bool,
 ) -> Tensor:
+    """Interval bounds, and of samples for which they do not all exceed the target what the method finds."""
     effort.check()
     functions = Functions.of(linear.network.graph.output, matrices)
     best, paid = linear.valued(functions, samples=samples, stop_at_nonlinear=True)
-    best = best if paid is None else best - paid
-    cast = _cast(linear, samples, matrices)
     if linear.output is not None:
         best = torch.maximum(best, linear.output.minimum(matrices, samples))
-    if method.steps:
-        search = SlopeSearch(linear, samples, effort=effort)
-        best = torch.maximum(best, search.maximise(functions, method.steps, target))
-        paid = search.paid
-    elif method.backward:
-        found, paid = linear.valued(functions, samples=samples)
-        best = torch.maximum(best, found if paid is None else found - paid)
-    rounding = torch.zeros_like(best)
-    if paid is not None:
-        best, rounding = best - cast, paid + cast
+    found = _less(linear, samples, matrices, best if paid is None else best - paid, paid)
+    if method.steps or method.backward:
+        open_ = torch.ones(len(found), dtype=torch.bool, device=found.device)
+        if target is not None:
+            open_ = ~(found[:, :, 0] > target).all(1)
+        rows = torch.nonzero(open_)[:, 0]
+        if len(rows) == len(found):
+            found = _closer(linear, samples, matrices, method, effort, target, found)
+        elif len(rows):
+            of_rows = matrices if len(matrices) == 1 else matrices[rows]
+            goal = None if target is None else target[rows]
+            own = rows if samples is None else samples[rows]
+            found[rows] = _closer(linear, own, of_rows, method, effort, goal, found[rows])
     if noise:
         part = linear if samples is None else linear.take(samples)
-        rounding = execution_noise(part, part.network.graph.output, matrices.expand(len(best), -1, -1))
-    return torch.stack([best, rounding], 2)
+        found[:, :, 1] = execution_noise(part, part.network.graph.output, matrices.expand(len(found), -1, -1))
+    return found
+
+
+def _closer(
+    linear: LinearBounds,
+    samples: Tensor | None,
+    matrices: Tensor,
+    method: Method,
+    effort: Effort,
+    target: Tensor | None,
+    before: Tensor,
+) -> Tensor:
+    """The better of ``before [n, m, 2]`` and what backward passes find; beside it what these took for rounding."""
+    functions = Functions.of(linear.network.graph.output, matrices)
+    if method.steps:
+        search = SlopeSearch(linear, samples, effort=effort)
+        best = search.maximise(functions, method.steps, target)
+        paid = search.paid
+    else:
+        best, paid = linear.valued(functions, samples=samples)
+        best = best if paid is None else best - paid
+    found = _less(linear, samples, matrices, best, paid)
+    return torch.stack([torch.maximum(found[:, :, 0], before[:, :, 0]), found[:, :, 1]], 2)
+
+
+def _less(linear: LinearBounds, samples: Tensor | None, matrices: Tensor, best: Tensor, paid: Tensor | None) -> Tensor:
+    """Bounds, less what the cast of their functions may have lost, and what rounding took in all: ``[n, m, 2]``."""
+    if paid is None:
+        return torch.stack([best, torch.zeros_like(best)], 2)
+    cast = _cast(linear, samples, matrices)
+    return torch.stack([best - cast, (paid + cast).expand_as(best)], 2)
 
 
 def _cast(linear: LinearBounds, samples: Tensor | None, matrices: Tensor) -> Tensor | float:

@@ -163,9 +163,11 @@ def confirmed_bounds(
         but never positive. NaN, and lack of memory even for one set, give minus infinity.
     """
     shift = matrices.new_zeros(matrices.shape[:2]).double() if offsets is None else offsets.double()
-    magnitude = _magnitude(network.to(torch.float32), region, matrices) + shift.abs()
-    enough = shift + slack + COMFORT * magnitude
     single, rigorous = network.to(torch.float32), provable(network.to(torch.float32), region, method)
+    enough, magnitude = shift + slack, torch.zeros_like(shift)
+    if not rigorous or method_of(method).steps:
+        magnitude = _magnitude(single, region, matrices) + shift.abs()
+        enough = enough + COMFORT * magnitude
     if rigorous:
         pairs = rounded_bounds(
             single, region, matrices, method, effort, run=not typical, target=enough.float()
