@@ -15,7 +15,9 @@ from torch import Tensor
 
 from robust.properties import Box, Property
 from robust.record.answer import Verdict
-from verifiers.branching.input_splitting import is_small, split_inputs, varying
+from verifiers.branching.box_method import is_small
+from verifiers.branching.boxes import varying
+from verifiers.branching.input_splitting import split_inputs
 from verifiers.branching.neuron_splitting import split_many
 from verifiers.branching.outcome import Outcome, Replay, Search
 from verifiers.certify import confirmed_bounds
