@@ -101,7 +101,6 @@ class _Search:
             torch.ones_like(self.root_lower[0], dtype=torch.bool).index_fill(0, self.varying, False).nonzero()[:, 0]
         )
         self.kept = [index for index in self.network.relaxed_operands if index not in self.network.affine_prefix]
-        self.tree = InputTree(self.varying) if keep_proof else None
         self.domains = torch.zeros(len(cases), dtype=torch.int64, device=graph.device)
         self.smallest = torch.full((len(cases),), torch.inf, dtype=graph.dtype, device=graph.device)
         self.method = (
@@ -109,6 +108,8 @@ class _Search:
             if most is not None
             else quickest(self.network, region.take(torch.zeros(1, dtype=torch.int64)), self.effort)
         )
+        name = "crown over zonotopes" if self.method.forward else "crown"
+        self.tree = InputTree(self.varying, name) if keep_proof else None
         rows = self.questions.matrix.shape[1]
         self.size = min(BATCH, chunk_samples(self.network, rows, self.effort, forms=self.method.forward))
 
@@ -175,7 +176,8 @@ class _Search:
         bounds = {index: _rows_of(linear.bounds[index].flat(len(boxes)), rows) for index in self.kept}
         ids = boxes.parent
         if self.tree is not None:
-            ids = self.tree.bounded(boxes.parent, boxes.owner, boxes.lower, boxes.upper, worst)
+            inherits = bool(boxes.bounds)
+            ids = self.tree.bounded(boxes.parent, boxes.owner, boxes.lower, boxes.upper, worst, inherits=inherits)
         left = Boxes(boxes.lower[rows], boxes.upper[rows], boxes.owner[rows], ids[rows], bounds)
         if not len(rows):
             return left, left.lower, None
