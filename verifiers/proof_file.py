@@ -85,7 +85,7 @@ def read_proof(path: Path) -> QueryProof:
         UsageError: it is no such file, or of another format.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             raw = file["header"]
             if raw.dtype != np.uint8 or raw.size > MOST_HEADER:
                 raise ValueError("its header is no text")
