@@ -108,6 +108,8 @@ class _Search:
             if most is not None
             else quickest(self.network, region.take(torch.zeros(1, dtype=torch.int64)), self.effort)
         )
+        if keep_proof:
+            self.method = dataclasses.replace(self.method, alone=True)
         name = "crown over zonotopes" if self.method.forward else "crown"
         self.tree = InputTree(self.varying, name) if keep_proof else None
         rows = self.questions.matrix.shape[1]
