@@ -33,7 +33,7 @@ from verifiers.relaxations import RULES
 
 Arrays = Mapping[str, NDArray[Any]]
 TOLERANCE = 1e-6
-"""What another order of summation may change, as a share: of bounds, and of the margins for rounding, which are estimates."""
+"""What another order of summation may change, as a share: of bounds, and of the estimated margins for rounding."""
 
 
 class RejectedError(Exception):
