@@ -102,7 +102,7 @@ class _Boxes:
         if bound > 0:
             require(not len(children), "a leaf has no children")
             require(float(margins.min()) > 0, "a leaf is proved")
-            require(bound <= float(margins.min()) * (1 + TOLERANCE), "a leaf has its bound")
+            require(bound <= float(margins.min()) * (1 + TOLERANCE) + 1e-8, "a leaf has its bound")
             return
         constants = constants - need - self.questions.offset
         fixed = torch.ones_like(lower[0], dtype=torch.bool).index_fill(0, self.varying, False)
