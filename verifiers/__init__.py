@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from verifiers.bounding import lower_bounds
 from verifiers.certify import certify
 from verifiers.deadline import Deadline
-from verifiers.decide import Decision, decide
+from verifiers.decide import decide
+from verifiers.decision import Decision
 from verifiers.memory import Effort
 from verifiers.methods import METHODS, Method
 from verifiers.network import Network

@@ -8,23 +8,17 @@ table: each closes cases or finds a witness, and what it leaves open goes on to 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 
-from torch import Tensor
-
-from robust.properties import Box, Property
+from robust.properties import Property
 from robust.record.answer import Verdict
-from verifiers.branching.input_splitting import is_small, split_inputs, varying
+from verifiers.bound_stages import alpha_crown, crown, interval, splittable, zonotope
+from verifiers.branching.input_splitting import split_inputs
 from verifiers.branching.neuron_splitting import split_many
-from verifiers.branching.outcome import Outcome, Replay, Search
-from verifiers.certify import confirmed_bounds
-from verifiers.deadline import Deadline, OutOfTimeError
-from verifiers.margins import proved_margins
-from verifiers.memory import Effort
-from verifiers.methods import Method
+from verifiers.branching.outcome import Replay, Search
+from verifiers.deadline import Deadline
+from verifiers.decision import CaseProof, Decision, Stage, Work
 from verifiers.network import Network
-from verifiers.region import Region
 
 SEARCH_SHARE = 0.05
 """Share of the time that is left which the long search may take."""
@@ -38,78 +32,8 @@ ROUNDS = 12
 UNLIMITED = 300.0
 """Seconds of each kind of branch and bound where nobody sets a limit."""
 
-QUESTION = Method(steps=20)
-"""CROWN, with the lines of the question optimised: costs little more, once the bounds of inner nodes are there."""
-
-FEW_INPUTS = 24
-"""Inputs that vary, up to which splitting them is tried."""
-
 SEARCHED = 32
 """Cases up to which the short search looks into all of them."""
-
-MOST_OPEN = 64
-"""Cases that are bounded together."""
-
-
-@dataclass(frozen=True, eq=False)
-class Decision:
-    """The answer.
-
-    Attributes:
-        verdict: FALSIFIED when a case has a witness (``sat``), VERIFIED when all are proved (``unsat``), else UNKNOWN.
-        reason: a sentence.
-        stage: which stage settled it; empty if none did.
-        witness: ``[*shape]``, for FALSIFIED.
-        case: whose witness it is.
-        timed_out: UNKNOWN because time ran out.
-        bound: the proved distance of the worst case from its unsafe set, where bounds were asked; positive is proved.
-    """
-
-    verdict: Verdict
-    reason: str
-    stage: str = ""
-    witness: Tensor | None = None
-    case: int | None = None
-    timed_out: bool = False
-    bound: float | None = None
-
-
-@dataclass(eq=False)
-class Work:
-    """What the stages share: what is asked, what is still open.
-
-    Attributes:
-        network: None where no bounds can be had.
-        cases: all of them.
-        deadline: of the whole decision.
-        search, replay: see their types; None where there are none.
-        open: cases that are neither proved nor broken.
-        margins: best proved distance per case so far.
-    """
-
-    network: Network | None
-    cases: Sequence[Property]
-    deadline: Deadline
-    search: Search | None
-    replay: Replay | None
-    open: list[int] = field(default_factory=list)
-    margins: dict[int, float] = field(default_factory=dict)
-
-    def witness(self, case: int, round_: int, deadline: Deadline) -> Decision | None:
-        """Search one case and replay what is found."""
-        if self.search is None or self.replay is None:
-            return None
-        points = self.search(case, round_, deadline)
-        if points is None or not len(points):
-            return None
-        found = self.replay(case, points)
-        if found is None:
-            return None
-        reason = f"an input of case {case + 1} reaches the unsafe set; replayed on the real model"
-        return Decision(Verdict.FALSIFIED, reason, witness=found, case=case)
-
-
-Stage = Callable[[Work], Decision | None]
 
 
 def short_search(work: Work) -> Decision | None:
@@ -123,22 +47,6 @@ def short_search(work: Work) -> Decision | None:
     return None
 
 
-def interval(work: Work) -> Decision | None:
-    """Interval bounds of all open cases."""
-    return _bound(work, "interval")
-
-
-def crown(work: Work) -> Decision | None:
-    """Backward linear bounds, with lines optimised for the question, of open cases.
-
-    Those that input splitting begins with cheaper bounds are left to it.
-    """
-    if work.network is None:
-        return None
-    large = not is_small(work.network)
-    return _bound(work, QUESTION, [place for place in work.open if not (large and splittable(work.cases[place]))])
-
-
 def neuron_splitting(work: Work) -> Decision | None:
     """Branch and bound over the neurons, of all open cases together."""
     if work.network is None:
@@ -150,35 +58,9 @@ def neuron_splitting(work: Work) -> Decision | None:
         _limited(work.deadline),
         replay=None if replay is None else lambda case, points: replay(places[case], points),
         first=True,
+        keep_proof=work.keep_proof,
     )
-    return _settled(work, places, outcomes)
-
-
-def _settled(work: Work, places: Sequence[int], outcomes: Sequence[Outcome]) -> Decision | None:
-    """A witness, if there is one; else the cases that were proved are closed."""
-    for place, outcome in zip(places, outcomes, strict=True):
-        if outcome.verdict is Verdict.FALSIFIED:
-            reason = f"an input of case {place + 1} reaches the unsafe set; replayed on the real model"
-            return Decision(Verdict.FALSIFIED, reason, witness=outcome.witness, case=place)
-        if outcome.verdict is Verdict.VERIFIED:
-            work.open.remove(place)
-            work.margins.pop(place, None)
-            if outcome.bound:
-                work.margins[place] = outcome.bound
-        elif outcome.bound is not None:
-            bound = min(outcome.bound, 0.0)  # what is not verified must not look proved to later stages
-            work.margins[place] = max(bound, work.margins.get(place, bound))
-    return None
-
-
-def alpha_crown(work: Work) -> Decision | None:
-    """Backward linear bounds with optimised lines, of all open cases."""
-    return _bound(work, "alpha-crown")
-
-
-def zonotope(work: Work) -> Decision | None:
-    """Affine forms forward, of all open cases."""
-    return _bound(work, "zonotope")
+    return work.settle(places, outcomes)
 
 
 def input_splitting(work: Work) -> Decision | None:
@@ -196,20 +78,13 @@ def input_splitting(work: Work) -> Decision | None:
         _limited(work.deadline),
         search=None if search is None else lambda case, turn, until: search(places[case], turn, until),
         replay=None if replay is None else lambda case, points: replay(places[case], points),
+        keep_proof=work.keep_proof,
     )
-    return _settled(work, places, outcomes)
+    return work.settle(places, outcomes)
 
 
 def _limited(deadline: Deadline) -> Deadline:
     return deadline if math.isfinite(deadline.left) else deadline.within(UNLIMITED)
-
-
-def splittable(case: Property) -> bool:
-    """Whether few inputs of a case vary, and its input set is a box."""
-    if not isinstance(case.inputs, Box):
-        return False
-    lower, upper = (end.double().reshape(1, -1) for end in (case.inputs.lower, case.inputs.upper))
-    return int(varying(lower, upper).sum()) <= FEW_INPUTS
 
 
 def long_search(work: Work) -> Decision | None:
@@ -247,6 +122,7 @@ def decide(
     search: Search | None = None,
     replay: Replay | None = None,
     stages: Sequence[tuple[str, Stage]] = STAGES,
+    keep_proof: bool = False,
 ) -> Decision:
     """Answer a query.
 
@@ -257,11 +133,12 @@ def decide(
         search: proposes witnesses; None: no search.
         replay: confirms them on the real model; without it nothing is ever FALSIFIED.
         stages: a table like ``STAGES``.
+        keep_proof: hand back what proves each case.
 
     Raises:
         PropertyError: a case does not fit the network's shapes.
     """
-    work = Work(network, cases, deadline, search, replay, open=list(range(len(cases))))
+    work = Work(network, cases, deadline, search, replay, open=list(range(len(cases))), keep_proof=keep_proof)
     stage = "no case is possible"
     for name, run in stages:
         if not work.open or deadline.expired:
@@ -270,10 +147,12 @@ def decide(
         found = run(work)
         if found is not None:
             return Decision(found.verdict, found.reason, name, found.witness, found.case, found.timed_out, found.bound)
+        work.provers.update({place: name for place in work.proofs if place not in work.provers})
     worst = min(work.margins.values()) if work.margins else None
     if not work.open:
         reason = f"all {len(cases)} cases are proved" if cases else "every branch of the query contradicts itself"
-        return Decision(Verdict.VERIFIED, reason, stage, bound=worst)
+        proofs = tuple(CaseProof(work.provers[place], work.proofs[place]) for place in sorted(work.proofs))
+        return Decision(Verdict.VERIFIED, reason, stage, bound=worst, proofs=proofs)
     return _unknown(work, worst)
 
 
@@ -285,41 +164,3 @@ def _unknown(work: Work, worst: float | None) -> Decision:
         return Decision(Verdict.UNKNOWN, f"the model cannot be bounded, and no witness was found: {share}")
     short = f", bounds fall short at {worst:.3g}" if worst is not None else ""
     return Decision(Verdict.UNKNOWN, f"neither proof nor witness: {share}{short}", bound=worst)
-
-
-def _bound(work: Work, method: str | Method, wanted: Sequence[int] | None = None) -> Decision | None:
-    if work.network is None:
-        return None
-    wanted = work.open if wanted is None else wanted
-    for start in range(0, len(wanted), MOST_OPEN):
-        if work.deadline.expired:
-            break
-        places = wanted[start : start + MOST_OPEN]
-        effort = Effort(expired=lambda: work.deadline.expired)
-        try:
-            margins = bound_margins(work.network, [work.cases[i] for i in places], method, effort)
-        except OutOfTimeError:
-            break
-        for place, margin in zip(places, margins, strict=True):
-            work.margins[place] = max(margin, work.margins.get(place, margin))
-    work.open = [place for place in work.open if not work.margins.get(place, -1.0) > 0]
-    return None
-
-
-def bound_margins(
-    network: Network, cases: Sequence[Property], method: str | Method, effort: Effort | None = None
-) -> list[float]:
-    """For each case the distance that is proved between its outputs and its unsafe set; positive is a proof.
-
-    Args:
-        network: prepared graph.
-        cases: properties of it.
-        method: a name of ``METHODS``.
-        effort: limits on work, memory and time.
-    """
-    limits = effort or Effort()
-
-    def lower(network: Network, region: Region, matrices: Tensor, offsets: Tensor) -> Tensor:
-        return confirmed_bounds(network, region, matrices, offsets, method, limits, every=False, typical=True)
-
-    return proved_margins(network, cases, lower)

@@ -16,6 +16,8 @@ class Method:
         steps: of optimisation of the lines for the question; 0: the lines of smallest area.
         inner_steps: the same for inner bounds.
         forward: values of nodes are followed forward as zonotopes, for the nodes' bounds and for the question.
+        alone: which inner bounds are found does not depend on the sets that share the pass, so that a set alone has the
+            same again; otherwise more are, where that costs nothing.
     """
 
     backward: bool = True
@@ -23,6 +25,7 @@ class Method:
     steps: int = 0
     inner_steps: int = 0
     forward: bool = False
+    alone: bool = False
 
 
 METHODS: Mapping[str, Method] = {

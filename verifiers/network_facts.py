@@ -21,7 +21,8 @@ from robust.record.answer import Verdict
 from verifiers.bounding import lower_bounds
 from verifiers.certify import confirmed_bounds
 from verifiers.deadline import Deadline
-from verifiers.decide import Decision, decide
+from verifiers.decide import decide
+from verifiers.decision import Decision
 from verifiers.memory import Effort
 from verifiers.network import Network
 from verifiers.region import region_of

@@ -202,6 +202,9 @@ class _Tightening:
         ends = torch.nan_to_num(ends, nan=-torch.inf, posinf=torch.inf, neginf=-torch.inf)
         low, negative = ends[:, : self.node.elements], ends[:, self.node.elements :]
         low, negative = self._of_runs(low, negative, None, None)
+        if self.method.alone:
+            open_ = self._open()
+            low, negative = torch.where(open_, low, self.lower), torch.where(open_, negative, -self.upper)
         self.lower, self.upper = torch.maximum(self.lower, low), torch.minimum(self.upper, -negative)
 
     def _of_runs(
@@ -262,6 +265,9 @@ class _Tightening:
         low, negative = ends[:, : places.shape[1]], ends[:, places.shape[1] :]
         low, negative = self._of_runs(low, negative, samples, places)
         at = (samples[:, None], places)
+        if self.method.alone:
+            open_ = self._open()[at]
+            low, negative = torch.where(open_, low, self.lower[at]), torch.where(open_, negative, -self.upper[at])
         self.lower[at] = torch.maximum(self.lower[at], low)
         self.upper[at] = torch.minimum(self.upper[at], -negative)
 

@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 
 from robust.properties import Property
 from robust.record.answer import Verdict
+from verifiers.bound_stages import splittable
 from verifiers.branching.input_splitting import split_inputs
 from verifiers.branching.neuron_splitting import split_many
 from verifiers.branching.outcome import Outcome, Replay
 from verifiers.deadline import Deadline
-from verifiers.decide import splittable
 from verifiers.memory import Effort
 from verifiers.network import Network
 

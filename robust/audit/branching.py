@@ -17,7 +17,7 @@ from robust.audit.check import Context
 from robust.properties import Box, Halfspaces, L2Ball, Property, UnsafeSet
 from robust.record import Verdict
 from verifiers import Deadline, Effort, Network, ball_region
-from verifiers.branching.input_splitting import is_small
+from verifiers.branching.box_method import is_small
 from verifiers.branching.outcome import Outcome
 from verifiers.certify import rival_matrices
 from verifiers.split_each import split_each

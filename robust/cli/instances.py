@@ -10,11 +10,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from robust.cli.proofs import keep_proof
 from robust.cli.solve import Solver
 from robust.errors import RobustError, UsageError
 from verifiers.deadline import Deadline
 
-COLUMNS = ("onnx", "vnnlib", "verdict", "seconds", "cpu_seconds", "stage", "reason")
+COLUMNS = ("onnx", "vnnlib", "verdict", "seconds", "cpu_seconds", "stage", "reason", "proof")
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,8 @@ class Instance:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of an instance: ``sat``, ``unsat``, ``unknown``, ``timed-out``, or ``error``."""
+    """What became of an instance: ``sat``, ``unsat``, ``unknown``, ``timed-out``, or ``error``; and the name
+    of the file that proves an ``unsat``, if one was asked for."""
 
     instance: Instance
     verdict: str
@@ -38,11 +40,12 @@ class Outcome:
     cpu_seconds: float
     stage: str
     reason: str
+    proof: str = ""
 
     def row(self) -> tuple[str, ...]:
         """In the order of ``COLUMNS``."""
         times = (f"{self.seconds:.3f}", f"{self.cpu_seconds:.3f}")
-        return (self.instance.onnx, self.instance.vnnlib, self.verdict, *times, self.stage, self.reason)
+        return (self.instance.onnx, self.instance.vnnlib, self.verdict, *times, self.stage, self.reason, self.proof)
 
 
 def read_list(path: Path) -> list[Instance]:
@@ -85,32 +88,43 @@ def _packed(path: Path) -> Path:
     return packed if not path.exists() and packed.exists() else path
 
 
-def run_instances(solver: Solver, instances: list[Instance], most: float | None = None) -> Iterator[Outcome]:
+def run_instances(
+    solver: Solver, instances: list[Instance], most: float | None = None, proofs: Path | None = None
+) -> Iterator[Outcome]:
     """Answer one after the other.
 
     Args:
         solver: keeps models from one to the next.
         instances: of ``read_list``.
         most: at most so many seconds for each.
+        proofs: folder for the proofs of rows; the solver has to keep them.
     """
-    for item in instances:
+    for number, item in enumerate(instances, 1):
         limits = [limit for limit in (item.timeout, most) if limit is not None]
         wall, cpu = time.monotonic(), time.process_time()
         try:
             found = solver.solve(item.query, {"": item.model}, Deadline(min(limits) if limits else None))
-            verdict, stage, reason = found.result, found.stage, found.reason
+            verdict, stage, reason, kept = found.result, found.stage, found.reason, ""
+            if proofs is not None and verdict == "unsat":
+                kept = f"{number:05d}.npz"
+                keep_proof(proofs / kept, found, item.query, {"": item.model})
         except RobustError as error:
-            verdict, stage, reason = "error", "", " ".join(str(error).split())
-        yield Outcome(item, verdict, time.monotonic() - wall, time.process_time() - cpu, stage, reason)
+            verdict, stage, reason, kept = "error", "", " ".join(str(error).split()), ""
+        yield Outcome(item, verdict, time.monotonic() - wall, time.process_time() - cpu, stage, reason, kept)
 
 
 def run_list(arguments: argparse.Namespace) -> int:
     """``robust verify --instances``: a line per instance; the exit status."""
     if arguments.files or arguments.network:
         raise UsageError("a list names its own models and queries", got=arguments.files or arguments.network)
-    solver = Solver(engine=arguments.engine, seed=arguments.seed)
+    if arguments.proof is not None:
+        raise UsageError("--proof is for one query", wanted="--proofs FOLDER")
+    instances = read_list(arguments.instances)
+    if arguments.proofs is not None:
+        _make(arguments.proofs)
+    solver = Solver(engine=arguments.engine, seed=arguments.seed, keep_proof=arguments.proofs is not None)
     done = []
-    for found in run_instances(solver, read_list(arguments.instances), arguments.timeout):
+    for found in run_instances(solver, instances, arguments.timeout, arguments.proofs):
         done.append(found)
         line = f"{found.verdict:9s} {found.seconds:8.2f} s  {found.instance.onnx}  {found.instance.vnnlib}"
         sys.stdout.write(line + (f"  {found.reason}\n" if found.verdict == "error" else "\n"))
@@ -119,6 +133,13 @@ def run_list(arguments: argparse.Namespace) -> int:
         _write(arguments.output, done)
     verdicts = {found.verdict for found in done}
     return 2 if "error" in verdicts else 3 if verdicts & {"unknown", "timed-out"} else 0
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"cannot make the folder {folder}", got=error) from error
 
 
 def _write(path: Path, done: list[Outcome]) -> None:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from attacks.property_search import PropertySearch, float32_box
 from robust.errors import GraphError, RobustError
+from robust.graph import Graph
 from robust.graph.onnx_file import OnnxFile, read_onnx
 from robust.graph.query_network import QueryNetwork
 from robust.graph.trace import trace
@@ -19,7 +20,8 @@ from robust.properties.vnnlib import Case, Query, read_query
 from robust.properties.vnnlib.query import Monomial, NetworkDeclaration
 from robust.record.answer import Verdict
 from verifiers.deadline import Deadline
-from verifiers.decide import BY_NAME, STAGES, Decision, Stage, decide
+from verifiers.decide import BY_NAME, STAGES, decide
+from verifiers.decision import CaseProof, Decision, Stage
 from verifiers.network import Network
 
 ELEMENTS = 4_000_000
@@ -39,6 +41,8 @@ class Answer:
         query: that was asked.
         inputs: texts of the witness's numbers, for ``sat``.
         outputs: float64 answers of the model to it.
+        proofs: for ``unsat`` what proves each case, where that was asked for.
+        graph: of the models; None where there are no bounds.
     """
 
     result: str
@@ -47,6 +51,8 @@ class Answer:
     query: Query
     inputs: tuple[str, ...] = ()
     outputs: tuple[float, ...] = ()
+    proofs: tuple[CaseProof, ...] = ()
+    graph: Graph | None = None
 
     def text(self) -> str:
         """The result, and behind ``sat`` the assignment: of section 5.3.1 for version 2, as pairs for version 1."""
@@ -85,11 +91,12 @@ class Solver:
         engine: ``all``, or one of ``search``, ``interval``, ``crown``, ``input-splitting``,
             ``neuron-splitting``, ``alpha-crown``, ``zonotope``.
         seed: of the witness search.
+        keep_proof: hand out what proves ``unsat``.
     """
 
-    def __init__(self, *, engine: str = "all", seed: int = 0) -> None:
+    def __init__(self, *, engine: str = "all", seed: int = 0, keep_proof: bool = False) -> None:
         self._stages = _stages(engine)
-        self._seed = seed
+        self._seed, self._keep_proof = seed, keep_proof
         self._files: dict[Path, OnnxFile] = {}
         self._bound: dict[tuple[object, ...], _Bound] = {}
 
@@ -108,7 +115,8 @@ class Solver:
         if found.verdict is Verdict.VERIFIED and _real_without_end(query):
             return Answer("unknown", "proved for all finite float32 inputs only; a real input lacks a bound", "", query)
         if found.verdict is Verdict.VERIFIED:
-            return Answer("unsat", found.reason, found.stage, query)
+            graph = None if bound.network is None else bound.network.graph
+            return Answer("unsat", found.reason, found.stage, query, proofs=found.proofs, graph=graph)
         if found.verdict is Verdict.UNKNOWN or found.witness is None or found.case is None:
             reason = found.reason if not bound.why_not else f"{found.reason}; no bounds: {bound.why_not}"
             return Answer("timed-out" if found.timed_out else "unknown", reason, found.stage, query)
@@ -151,7 +159,13 @@ class Solver:
 
         try:
             return decide(
-                bound.network, query.properties(), deadline=deadline, search=search, replay=replay, stages=self._stages
+                bound.network,
+                query.properties(),
+                deadline=deadline,
+                search=search,
+                replay=replay,
+                stages=self._stages,
+                keep_proof=self._keep_proof,
             )
         except (MemoryError, RuntimeError, NotImplementedError) as error:
             return Decision(Verdict.UNKNOWN, f"an engine stopped: {_line(error)}")

@@ -68,6 +68,8 @@ def build_parser() -> argparse.ArgumentParser:
     add("--seed", type=int, default=0, help="of the witness search (default: 0)")
     add("--instances", type=Path, metavar="CSV", help="run a list in one process; paths relative to the file")
     add("--output", type=Path, metavar="CSV", help="write the answers of a list")
+    add("--proof", type=Path, metavar="FILE", help="write what proves unsat")
+    add("--proofs", type=Path, metavar="FOLDER", help="the same for a list, a file for each proved row")
     add("--serialise-assignments", "--assignments", metavar="FOLDER", help="accepted; assignments are printed instead")
     return parser
 
@@ -117,6 +119,8 @@ def _run(words: list[str], start: float) -> int:
     arguments = build_parser().parse_args(rest)
     if arguments.timeout is not None and not 0 < arguments.timeout < math.inf:
         raise UsageError("a timeout is a number of seconds", wanted="> 0", got=arguments.timeout)
+    if arguments.proofs is not None and arguments.instances is None:
+        raise UsageError("--proofs is for a list", wanted="--proof FILE")
     if arguments.instances is not None:
         from robust.cli.instances import run_list
 
@@ -145,8 +149,15 @@ def _answer(
     from robust.cli.solve import Solver
     from verifiers.deadline import Deadline
 
-    solver = Solver(engine=arguments.engine, seed=arguments.seed)
+    kept = arguments.proof
+    if kept is not None:
+        from robust.cli.proofs import keep_proof, require_folder_of
+
+        require_folder_of(kept)
+    solver = Solver(engine=arguments.engine, seed=arguments.seed, keep_proof=kept is not None)
     found = solver.solve(query, models, Deadline(seconds, start=start))
+    if kept is not None and found.result == "unsat":
+        keep_proof(kept, found, query, models)
     with _SPOKEN:
         _say(found.text())
         if not arguments.network or found.result in ("unknown", "timed-out"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import hashlib
 import json
 import re
 import subprocess
@@ -14,11 +15,18 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+import torch
 from onnx import TensorProto, helper, numpy_helper
 
 from robust.cli.verify import solver_main
+from robust.graph import trace
+from robust.graph.onnx_file import read_onnx
+from robust.graph.query_network import QueryNetwork
 from robust.properties.vnnlib import read_query
 from tests.cli.conftest import ROOT, Robust
+from tests.verifiers.proof_replay import replay
+from verifiers import Network
+from verifiers.proof_file import read_proof
 
 SHARED = ROOT.parent / "shared" / "vnncomp"
 FIRST = "(declare-const X_0 Real)(declare-const X_1 Real)(declare-const Y_0 Real)(declare-const Y_1 Real)\n"
@@ -170,6 +178,9 @@ def test_two_inputs_and_two_outputs_keep_their_order(robust: Robust, tmp_path: P
         (("three.vnnlib", "--network", "N=m.onnx"), "another number of"),
         (("wide.vnnlib", "--network", "N=m.onnx"), "as many inputs"),
         (("--instances", "nowhere.csv"), "cannot read the list"),
+        (("m.onnx", "q.vnnlib", "--proof", "gone/p.npz"), "cannot write the proof"),
+        (("m.onnx", "q.vnnlib", "--proofs", "folder"), "--proofs is for a list"),
+        (("--instances", "list.csv", "--proof", "p.npz"), "--proof is for one query"),
     ],
 )
 def test_bad_usage_is_status_2(
@@ -197,6 +208,40 @@ def test_a_list_in_one_process(robust: Robust, model: Path, tmp_path: Path) -> N
         assert [row["verdict"] for row in csv.DictReader(file)] == ["unsat", "sat"]
     write(tmp_path / "list.csv", rows + "m.onnx,gone.vnnlib,9\n")
     assert robust("verify", "--instances", "list.csv").status == 2
+
+
+def test_a_proof_is_written_for_unsat_alone(robust: Robust, model: Path, tmp_path: Path) -> None:
+    write(tmp_path / "no.vnnlib", FIRST + BOX + "(assert (or (and (>= Y_0 1.71)) (and (<= X_0 0.5) (>= Y_0 1.3))))")
+    write(tmp_path / "yes.vnnlib", FIRST + BOX + "(assert (>= Y_0 1.5))")
+    assert robust("verify", "m.onnx", "yes.vnnlib", "--proof", "yes.npz").status == 1
+    assert not (tmp_path / "yes.npz").exists()
+    assert robust("verify", "m.onnx", "no.vnnlib", "--proof", "no.npz").out == "unsat\n"
+    proof = read_proof(tmp_path / "no.npz")
+    assert proof.header["query"] == hashlib.sha256((tmp_path / "no.vnnlib").read_bytes()).hexdigest()
+    assert proof.header["models"] == {"": hashlib.sha256(model.read_bytes()).hexdigest()}
+    assert [node["op"] for node in proof.header["nodes"]].count("relu") == 1
+    query = read_query(tmp_path / "no.vnnlib")
+    assert len(proof.cases) == len(query.cases) == len(proof.header["cases"])
+    bound = QueryNetwork(query, {"": read_onnx(model)})
+    network = Network(trace(bound.module, (2,), device=torch.device("cpu")))
+    for entry, arrays, case in zip(proof.header["cases"], proof.cases, query.properties(), strict=True):
+        assert replay(entry["tree"], arrays, network, case) >= 1
+
+
+def test_proofs_of_a_list(robust: Robust, model: Path, tmp_path: Path) -> None:
+    write(tmp_path / "no.vnnlib", FIRST + BOX + "(assert (>= Y_0 1.71))")
+    packed = gzip.compress((FIRST + BOX + "(assert (>= Y_0 1.5))").encode())
+    (tmp_path / "yes.vnnlib.gz").write_bytes(packed)
+    (tmp_path / "also.vnnlib.gz").write_bytes(gzip.compress((tmp_path / "no.vnnlib").read_bytes()))
+    write(tmp_path / "list.csv", "m.onnx,yes.vnnlib,9\nm.onnx,no.vnnlib,9\nm.onnx,also.vnnlib,9\n")
+    words = ("--instances", "list.csv", "--output", "results.csv", "--proofs", "kept/proofs")
+    assert robust("verify", *words).status == 0
+    with (tmp_path / "results.csv").open(encoding="utf-8") as file:
+        assert [row["proof"] for row in csv.DictReader(file)] == ["", "00002.npz", "00003.npz"]
+    folder = tmp_path / "kept" / "proofs"
+    assert sorted(path.name for path in folder.iterdir()) == ["00002.npz", "00003.npz"]
+    headers = [read_proof(folder / name).header for name in ("00002.npz", "00003.npz")]
+    assert headers[0]["query"] == headers[1]["query"]  # the same text, packed or not
 
 
 def test_supports_and_help(robust: Robust) -> None:

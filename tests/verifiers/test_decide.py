@@ -14,7 +14,8 @@ from robust.graph import trace
 from robust.properties import Box, Halfspaces, Property, UnsafeSet
 from robust.record import Verdict
 from verifiers import Deadline, Network, decide
-from verifiers.decide import BY_NAME, STAGES, bound_margins
+from verifiers.bound_stages import bound_margins
+from verifiers.decide import BY_NAME, STAGES
 
 
 @pytest.fixture(scope="module")

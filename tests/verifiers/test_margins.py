@@ -12,7 +12,7 @@ from robust.errors import PropertyError
 from robust.graph import trace
 from robust.properties import Box, Halfspaces, InputSet, L2Ball, Property, UnsafeSet
 from verifiers import Deadline, Network, Region, decide
-from verifiers.decide import bound_margins
+from verifiers.bound_stages import bound_margins
 from verifiers.margins import proved_margins
 
 

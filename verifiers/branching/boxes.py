@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
+
+NEGLIGIBLE = 1e-9
+"""Share of the widest side up to which a side is not split."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,3 +56,32 @@ class Boxes:
         }
         ends = torch.cat([self.lower, other.lower]), torch.cat([self.upper, other.upper])
         return Boxes(*ends, torch.cat([self.owner, other.owner]), torch.cat([self.parent, other.parent]), bounds)
+
+
+def varying(lower: Tensor, upper: Tensor) -> Tensor:
+    """Which inputs of boxes ``[n, inputs]`` vary, more than by what is left of rounding: bool ``[n, inputs]``."""
+    width = upper - lower
+    return width > NEGLIGIBLE * width.amax(1, keepdim=True)
+
+
+def newest(stack: list[Boxes], size: int) -> Boxes:
+    """The newest boxes of a stack, at most ``size``; they leave it."""
+    boxes = stack.pop()
+    while stack and len(boxes) + len(stack[-1]) <= size:
+        boxes = boxes.with_(stack.pop())
+    if len(boxes) > size:
+        stack.append(boxes.take(slice(size, None)))
+        boxes = boxes.take(slice(0, size))
+    return boxes
+
+
+def divided(boxes: Boxes, score: Tensor, room: float) -> Boxes:
+    """Halves by the dimension of the largest score ``[n, d]``; where there is room for more than twice as many, halves
+    of halves."""
+    depth = max(1, min(boxes.lower.shape[1], int(math.log2(max(2, room)))))
+    for _ in range(depth):
+        dimension = score.argmax(1)
+        boxes = boxes.halves(dimension)
+        score = score.scatter(1, dimension[:, None], score.gather(1, dimension[:, None]) / 2)
+        score = torch.cat([score, score])
+    return boxes

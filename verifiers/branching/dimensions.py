@@ -13,8 +13,52 @@ import torch
 from torch import Tensor
 
 from robust.graph import Graph, Node
+from verifiers.branching.boxes import Boxes
 from verifiers.linear_bounds import LinearBounds
 from verifiers.relaxations.maximum import MaximumRelaxation
+
+SMEAR = 0.01
+"""Share of coefficient times width, of the row's largest, in what a dimension is chosen by: decides where nothing
+is relaxed."""
+
+
+def scores(
+    linear: LinearBounds,
+    passed: Mapping[int, Tensor],
+    rows: Tensor,
+    boxes: Boxes,
+    slopes: Tensor,
+    wanted: Tensor,
+    single: Graph,
+    x: Tensor,
+    varying: Tensor,
+) -> Tensor:
+    """How much each dimension matters to the constraints of open clauses: ``[n, d]``.
+
+    Args:
+        linear: bounds and lines, of ``k`` boxes.
+        passed: nonlinear node -> coefficients ``[k, m, elements]`` of the constraints there.
+        rows: int64 ``[n]``, which of them are left.
+        boxes: what is left, ``n``.
+        slopes: ``[n, m, d]`` of the constraints.
+        wanted: bool ``[n, m]``: the constraints of open clauses.
+        single: the graph in float32.
+        x: float32 ``[n, inputs]``, a point of each box; its varying inputs do not matter.
+        varying: int64 ``[d]``.
+    """
+    counted = wanted.to(slopes)
+    weights = {}
+    for index, coefficients in passed.items():
+        chosen = coefficients.expand(len(linear.region), -1, -1)[rows].abs()
+        weights[index] = torch.bmm(counted[:, None], chosen)[:, 0]
+    width = (boxes.upper - boxes.lower).float()
+    middle = ((boxes.lower + boxes.upper) / 2).float()
+    points = x[:, None].repeat(1, boxes.lower.shape[1] + 1, 1)
+    points[:, :, varying] = torch.cat([middle[:, None], middle[:, None] + torch.diag_embed(width / 2)], 1)
+    gain = gains(linear, weights, rows, single, points)
+    smear = torch.bmm(counted[:, None], slopes.abs())[:, 0].float() * width
+    smear = torch.nan_to_num(smear, nan=0.0, posinf=0.0)
+    return _normed(gain) + SMEAR * _normed(smear) + 1e-6 * _normed(width)
 
 
 def gains(linear: LinearBounds, weights: Mapping[int, Tensor], samples: Tensor, single: Graph, x: Tensor) -> Tensor:
@@ -66,3 +110,10 @@ def _share(linear: LinearBounds, node: Node, samples: Tensor) -> Tensor:
     return torch.nan_to_num(
         gap / width.clamp_min(torch.finfo(width.dtype).tiny), nan=0.0, posinf=0.0, neginf=0.0
     ).clamp_min(0)
+
+
+def _normed(values: Tensor) -> Tensor:
+    """Rows ``[n, d]`` divided by their largest entry."""
+    if values.shape[1] == 0:
+        return values
+    return values / values.amax(1, keepdim=True).clamp_min(torch.finfo(values.dtype).tiny)

@@ -8,9 +8,7 @@ Everything is computed in float64; a part counts as proved when its bound exceed
 from __future__ import annotations
 
 import dataclasses
-import math
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -18,49 +16,28 @@ from torch import Tensor
 from robust.errors import PropertyError
 from robust.properties import Property
 from robust.record.answer import Verdict
-from verifiers.branching.boxes import Boxes
+from verifiers.branching.box_margins import rounding
+from verifiers.branching.box_method import quickest
+from verifiers.branching.box_witnesses import BoxWitnesses
+from verifiers.branching.boxes import Boxes, divided, newest, varying
 from verifiers.branching.clipping import clipped
-from verifiers.branching.dimensions import gains
+from verifiers.branching.dimensions import scores
 from verifiers.branching.input_tree import InputTree
 from verifiers.branching.outcome import Outcome, Replay, Search
 from verifiers.branching.questions import Questions
-from verifiers.certify import MARGIN
 from verifiers.deadline import Deadline, OutOfTimeError
 from verifiers.functions import Functions
 from verifiers.interval import Bounds
-from verifiers.linear_bounds import LinearBounds
 from verifiers.memory import Effort, chunk_samples, out_of_memory
-from verifiers.methods import METHODS, Method
+from verifiers.methods import METHODS
 from verifiers.network import Network
 from verifiers.propagation import propagate
 from verifiers.region import Region, region_of
-from verifiers.rounding import execution_noise
 
-SMEAR = 0.01
-"""Share of coefficient times width, of the row's largest, in what a dimension is chosen by: decides where nothing
-is relaxed."""
-NEGLIGIBLE = 1e-9
-"""Share of the widest side up to which a side is not split."""
-OVER_ZONOTOPES = Method(inner=False, forward=True)
-SMALL = 1000
-"""Operands of nonlinear nodes up to which CROWN is not put to the test."""
-PATIENCE = 2.0
-"""How many times as long as zonotopes CROWN may take to be preferred."""
 FINEST = 2.0**-30
 """A box is not split where every side is at most this share of the whole input set's."""
 BATCH = 1024
 """Boxes that are bounded together, at most."""
-CANDIDATES = 64
-"""Points per round that the real model is asked about, at most."""
-FIRST_PAUSE, PAUSES = 0.5, 4.0
-"""Seconds after which the witness search is asked first, and by how much longer each next pause is."""
-SEARCH_SECONDS = 5.0
-"""What one such search may take."""
-
-
-def is_small(network: Network) -> bool:
-    """Whether CROWN takes no time to speak of."""
-    return sum(network.graph.nodes[index].elements for index in network.relaxed_operands) <= SMALL
 
 
 def split_inputs(
@@ -112,65 +89,49 @@ class _Search:
         self.most = most
         self.single, self.network = network.to(torch.float32), network.to(torch.float64)
         graph = self.network.graph
-        self.deadline, self.replay, self.search = deadline, replay, search
         self.effort = dataclasses.replace(effort, expired=lambda: deadline.expired)
         self.questions = Questions.of(cases, graph.dtype, graph.device)
         region = region_of([case.inputs for case in cases]).to(graph.dtype, graph.device)
         if region.norm != "linf":
             raise PropertyError("inputs are split for boxes only", wanted="boxes", got=region.norm)
         self.root_lower, self.root_upper = region.lower.flatten(1), region.upper.flatten(1)
+        self.witnesses = BoxWitnesses(graph, self.questions, region, deadline, replay, search)
         self.varying = torch.nonzero(varying(self.root_lower, self.root_upper).any(0))[:, 0]
         self.whole = (
             torch.ones_like(self.root_lower[0], dtype=torch.bool).index_fill(0, self.varying, False).nonzero()[:, 0]
         )
         self.kept = [index for index in self.network.relaxed_operands if index not in self.network.affine_prefix]
-        self.tree = InputTree(self.varying) if keep_proof else None
         self.domains = torch.zeros(len(cases), dtype=torch.int64, device=graph.device)
         self.smallest = torch.full((len(cases),), torch.inf, dtype=graph.dtype, device=graph.device)
-        self.method = self._quickest()
+        self.method = (
+            METHODS["crown"]
+            if most is not None
+            else quickest(self.network, region.take(torch.zeros(1, dtype=torch.int64)), self.effort)
+        )
+        if keep_proof:
+            self.method = dataclasses.replace(self.method, alone=True)
+        name = "crown over zonotopes" if self.method.forward else "crown"
+        self.tree = InputTree(self.varying, name) if keep_proof else None
         rows = self.questions.matrix.shape[1]
         self.size = min(BATCH, chunk_samples(self.network, rows, self.effort, forms=self.method.forward))
-
-    def _quickest(self) -> Method:
-        """CROWN, or a backward pass over zonotopes where CROWN is the slower one by far, as on pictures made from a few
-        numbers; tried on the first case."""
-        if self.most is not None or is_small(self.network):
-            return METHODS["crown"]
-        shape = (1, *self.network.graph.input_shape)
-        region = Region(self.root_lower[0].reshape(shape), self.root_upper[0].reshape(shape))
-        try:
-            clock = time.monotonic()
-            propagate(self.network, region, OVER_ZONOTOPES, self.effort)
-            end = Deadline(PATIENCE * (time.monotonic() - clock))
-            propagate(
-                self.network, region, METHODS["crown"], dataclasses.replace(self.effort, expired=lambda: end.expired)
-            )
-        except OutOfTimeError:
-            return OVER_ZONOTOPES
-        except RuntimeError as error:
-            if not out_of_memory(error):
-                raise
-            return OVER_ZONOTOPES
-        return METHODS["crown"]
 
     def run(self) -> list[Outcome]:
         """Until nothing is left, a witness is found, or time is up."""
         start = torch.arange(len(self.root_lower), device=self.root_lower.device)
         ends = self.root_lower[:, self.varying], self.root_upper[:, self.varying]
         stack = [Boxes(*ends, start, torch.full_like(start, -1))]
-        began, pause, turn = time.monotonic(), FIRST_PAUSE, 1
         found: tuple[int, Tensor] | None = None
         reason = "another case has a witness"
         while found is None and stack:
             if self.most is not None and int(self.domains.sum()) >= self.most:
                 reason = f"the limit of {self.most} domains is reached"
                 break
-            boxes = self._next(stack)
+            boxes = newest(stack, self.size)
             mark = 0 if self.tree is None else len(self.tree)
             try:
                 left, score, found = self._round(boxes)
-                if found is None and time.monotonic() - began > pause:
-                    found, pause, turn = self._searched(left.owner, turn), pause * PAUSES, turn + 1
+                if found is None:
+                    found = self.witnesses.searched(left.owner)
             except OutOfTimeError:
                 stack.append(boxes)
                 reason = "time ran out"
@@ -191,18 +152,9 @@ class _Search:
                 reason = "a part as small as arithmetic allows stays within rounding of the threshold"
                 break
             if len(left):
-                stack.append(left if found is not None else self._children(left, score, sum(map(len, stack))))
+                room = self.size // 2 / max(1, len(left) + sum(map(len, stack)))
+                stack.append(left if found is not None else divided(left, score, room))
         return self._outcomes(stack, found, reason)
-
-    def _next(self, stack: list[Boxes]) -> Boxes:
-        """The newest boxes, as many as fit."""
-        boxes = stack.pop()
-        while stack and len(boxes) + len(stack[-1]) <= self.size:
-            boxes = boxes.with_(stack.pop())
-        if len(boxes) > self.size:
-            stack.append(boxes.take(slice(self.size, None)))
-            boxes = boxes.take(slice(0, self.size))
-        return boxes
 
     def _round(self, boxes: Boxes) -> tuple[Boxes, Tensor, tuple[int, Tensor] | None]:
         """What is left of boxes, how much each dimension matters there ``[n, d]``, and a witness."""
@@ -217,7 +169,7 @@ class _Search:
         slopes, constants = linear.lines(Functions.of(self.network.graph.output, matrices), passed=passed)
         slopes, constants = slopes.expand(len(boxes), -1, -1), constants.expand(len(boxes), -1)
         minimum = constants + region.minimum(slopes)
-        need = self._rounding(linear, matrices, minimum, boxes)
+        need = rounding(self.questions, linear, minimum, boxes.owner)
         margins = self.questions.margins(self.questions.excess(minimum - need, boxes.owner), boxes.owner)
         worst = margins.amin(1)
         closed = worst > 0
@@ -226,18 +178,21 @@ class _Search:
         bounds = {index: _rows_of(linear.bounds[index].flat(len(boxes)), rows) for index in self.kept}
         ids = boxes.parent
         if self.tree is not None:
-            ids = self.tree.bounded(boxes.parent, boxes.owner, boxes.lower, boxes.upper, worst)
+            inherits = bool(boxes.bounds)
+            ids = self.tree.bounded(boxes.parent, boxes.owner, boxes.lower, boxes.upper, worst, inherits=inherits)
         left = Boxes(boxes.lower[rows], boxes.upper[rows], boxes.owner[rows], ids[rows], bounds)
         if not len(rows):
             return left, left.lower, None
         slopes, constants = slopes[rows], constants[rows] - need[rows] - self.questions.offset[left.owner]
-        found = self._witness(slopes, region.take(rows), left.owner)
+        found = self.witnesses.at_minimisers(slopes, region.take(rows), left.owner)
         constants = constants + _least(slopes, lower[rows], upper[rows], self.whole)
         slopes = slopes[:, :, self.varying]
         left, empty = self._clipped(left, slopes, constants, margins[rows])
         if self.tree is not None:
             self.tree.cut(left.parent, left.lower, left.upper)
-        score = self._scores(linear, passed, rows, left, slopes, margins[rows] <= 0)
+        wanted = (self.questions.real[left.owner] & (margins[rows] <= 0)[:, :, None]).flatten(1)
+        x = self._whole(left)[0].float()
+        score = scores(linear, passed, rows, left, slopes, wanted, self.single.graph, x, self.varying)
         self.smallest.scatter_reduce_(0, left.owner, worst.new_zeros(len(left)), "amin")
         if bool(empty.any()):
             return left.take(~empty), score[~empty], found
@@ -250,31 +205,6 @@ class _Search:
             index: Bounds(low.reshape(shapes[index]), high.reshape(shapes[index]))
             for index, (low, high) in boxes.bounds.items()
         }
-
-    def _searched(self, owner: Tensor, turn: int) -> tuple[int, Tensor] | None:
-        """Ask whoever searches for witnesses, for each case that is open."""
-        if self.search is None or self.replay is None:
-            return None
-        for case in sorted(set(owner.tolist())):
-            points = self.search(case, turn, self.deadline.within(SEARCH_SECONDS))
-            found = None if points is None or not len(points) else self.replay(case, points)
-            if found is not None:
-                return case, found
-        return None
-
-    def _rounding(self, linear: LinearBounds, matrices: Tensor, minimum: Tensor, boxes: Boxes) -> Tensor:
-        """What a bound must exceed: ``[n, m]``; estimated where a bound is near to counting."""
-        offset = self.questions.offset[boxes.owner]
-        output = linear.bounds[self.network.graph.output]
-        low, high = output.flat(len(boxes))
-        size = torch.maximum(low.abs(), high.abs())
-        need = MARGIN * (torch.bmm(matrices.abs(), size[:, :, None])[:, :, 0] + offset.abs())
-        near = self.questions.margins(self.questions.excess(minimum, boxes.owner), boxes.owner)
-        rows = torch.nonzero((near > 0).all(1))[:, 0]
-        if len(rows):
-            part = linear if len(rows) == len(boxes) else linear.take(rows)
-            need[rows] += execution_noise(part, self.network.graph.output, matrices[rows], typical=True)
-        return need
 
     def _clipped(self, boxes: Boxes, slopes: Tensor, constants: Tensor, margins: Tensor) -> tuple[Boxes, Tensor]:
         """Boxes cut to where some clause may hold, and which of them are empty."""
@@ -291,67 +221,10 @@ class _Search:
         empty = (lower > upper).any(1)
         return Boxes(lower, upper, boxes.owner, boxes.parent, boxes.bounds), empty
 
-    def _witness(self, slopes: Tensor, region: Region, owner: Tensor) -> tuple[int, Tensor] | None:
-        """Points where linear bounds are smallest, tried on the graph, and the best of them on the real model."""
-        if self.replay is None:
-            return None
-        points = region.minimiser(slopes)
-        middle = ((region.lower + region.upper) / 2).flatten(1)[:, None]
-        points = torch.cat([points, middle], 1)
-        graph = self.network.graph
-        outputs = graph.forward(points.reshape(-1, *graph.input_shape)).reshape(*points.shape[:2], -1)
-        distance = self.questions.distance(outputs, owner)
-        best, at = distance.min(1)
-        order = best.argsort()[:CANDIDATES]
-        order = order[best[order] <= 0]
-        for case in sorted(set(owner[order].tolist())):
-            rows = order[owner[order] == case]
-            found = self.replay(case, points[rows, at[rows]].reshape(-1, *graph.input_shape).float())
-            if found is not None:
-                return case, found
-        return None
-
-    def _scores(
-        self,
-        linear: LinearBounds,
-        passed: Mapping[int, Tensor],
-        rows: Tensor,
-        boxes: Boxes,
-        slopes: Tensor,
-        open_: Tensor,
-    ) -> Tensor:
-        """How much each dimension matters to the constraints of open clauses: ``[n, d]``."""
-        dimensions = boxes.lower.shape[1]
-        wanted = (self.questions.real[boxes.owner] & open_[:, :, None]).flatten(1).to(slopes)
-        weights = {}
-        for index, coefficients in passed.items():
-            chosen = coefficients.expand(len(linear.region), -1, -1)[rows].abs()
-            weights[index] = torch.bmm(wanted[:, None], chosen)[:, 0]
-        width = (boxes.upper - boxes.lower).float()
-        middle = ((boxes.lower + boxes.upper) / 2).float()
-        points = torch.cat([middle[:, None], middle[:, None] + torch.diag_embed(width / 2)], 1)
-        x = self._whole(boxes)[0].float()[:, None].repeat(1, dimensions + 1, 1)
-        x[:, :, self.varying] = points
-        gain = gains(linear, weights, rows, self.single.graph, x)
-        smear = torch.bmm(wanted[:, None], slopes.abs())[:, 0].float() * width
-        smear = torch.nan_to_num(smear, nan=0.0, posinf=0.0)
-        return _normed(gain) + SMEAR * _normed(smear) + 1e-6 * _normed(width)
-
     def _stuck(self, boxes: Boxes) -> bool:
         """Whether a box is too small to be split."""
         root = (self.root_upper - self.root_lower)[:, self.varying][boxes.owner]
         return bool((boxes.upper - boxes.lower <= FINEST * root).all(1).any())
-
-    def _children(self, boxes: Boxes, score: Tensor, waiting: int) -> Boxes:
-        """Halves; of few boxes halves of halves, so that a batch is full."""
-        room = self.size // 2 / max(1, len(boxes) + waiting)
-        depth = max(1, min(boxes.lower.shape[1], int(math.log2(max(2, room)))))
-        for _ in range(depth):
-            dimension = score.argmax(1)
-            boxes = boxes.halves(dimension)
-            score = score.scatter(1, dimension[:, None], score.gather(1, dimension[:, None]) / 2)
-            score = torch.cat([score, score])
-        return boxes
 
     def _whole(self, boxes: Boxes) -> tuple[Tensor, Tensor]:
         """All inputs of boxes, fixed ones included: lower and upper ends ``[n, inputs]``."""
@@ -379,12 +252,6 @@ class _Search:
         return result
 
 
-def varying(lower: Tensor, upper: Tensor) -> Tensor:
-    """Which inputs of boxes ``[n, inputs]`` vary, more than by what is left of rounding: bool ``[n, inputs]``."""
-    width = upper - lower
-    return width > NEGLIGIBLE * width.amax(1, keepdim=True)
-
-
 def _least(slopes: Tensor, lower: Tensor, upper: Tensor, places: Tensor) -> Tensor:
     """The smallest that some inputs contribute to rows ``[n, m, inputs]``: ``[n, m]``."""
     low, high, slopes = lower[:, None, places], upper[:, None, places], slopes[:, :, places]
@@ -393,10 +260,3 @@ def _least(slopes: Tensor, lower: Tensor, upper: Tensor, places: Tensor) -> Tens
 
 def _rows_of(ends: tuple[Tensor, Tensor], rows: Tensor) -> tuple[Tensor, Tensor]:
     return ends[0][rows], ends[1][rows]
-
-
-def _normed(values: Tensor) -> Tensor:
-    """Rows ``[n, d]`` divided by their largest entry."""
-    if values.shape[1] == 0:
-        return values
-    return values / values.amax(1, keepdim=True).clamp_min(torch.finfo(values.dtype).tiny)

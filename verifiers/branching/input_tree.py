@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 Column = NDArray[Any]
-FORMAT = 1
-_NAMES = ("parent", "owner", "lower", "upper", "cut_lower", "cut_upper", "bound")
+FORMAT = 2
+_NAMES = ("parent", "owner", "inherits", "lower", "upper", "cut_lower", "cut_upper", "bound")
 
 
 @dataclass(eq=False)
@@ -22,16 +22,30 @@ class InputTree:
 
     Attributes:
         varying: int64 ``[d]``, flat places of the inputs that are split.
+        method: how boxes are bounded: ``interval``, ``zonotope``, ``crown``, or ``crown over zonotopes``.
     """
 
+    kind: ClassVar[str] = "boxes"
+    format: ClassVar[int] = FORMAT
     varying: Tensor
+    method: str = "crown"
     _chunks: list[dict[str, Column]] = field(default_factory=list)
     _rows: int = 0
 
     def __len__(self) -> int:
         return self._rows
 
-    def bounded(self, parent: Tensor, owner: Tensor, lower: Tensor, upper: Tensor, bound: Tensor) -> Tensor:
+    @classmethod
+    def whole(cls, method: str, bound: float) -> InputTree:
+        """A whole input set in one row, proved at once by a method of bounds."""
+        tree, none = cls(torch.zeros(0, dtype=torch.int64), method), torch.zeros(1, 0, dtype=torch.float64)
+        first = torch.zeros(1, dtype=torch.int64)
+        tree.bounded(first - 1, first, none, none, torch.tensor([bound], dtype=torch.float64), inherits=False)
+        return tree
+
+    def bounded(
+        self, parent: Tensor, owner: Tensor, lower: Tensor, upper: Tensor, bound: Tensor, *, inherits: bool
+    ) -> Tensor:
         """Boxes that went through the bounds: their rows, int64 ``[n]``.
 
         Args:
@@ -39,10 +53,12 @@ class InputTree:
             owner: int64 ``[n]``, the case.
             lower, upper: ``[n, d]``.
             bound: ``[n]``; positive closes a box.
+            inherits: bounds of inner nodes were cut to the parents'.
         """
         chunk = {"parent": parent, "owner": owner, "lower": lower, "upper": upper, "bound": bound}
         columns = {name: value.cpu().numpy().copy() for name, value in chunk.items()}
         columns["cut_lower"], columns["cut_upper"] = (np.full(lower.shape, np.nan) for _ in range(2))
+        columns["inherits"] = np.full(len(parent), inherits)
         self._chunks.append(columns)
         start, self._rows = self._rows, self._rows + len(parent)
         return torch.arange(start, self._rows, device=parent.device)
@@ -71,9 +87,14 @@ class InputTree:
         columns = {name: values[chosen] for name, values in table.items()}
         columns["parent"] = place[columns["parent"]]  # the last place, -1, stays -1
         columns["owner"] = np.zeros_like(columns["owner"])
-        return InputTree(self.varying, [columns], len(chosen))
+        return InputTree(self.varying, self.method, [columns], len(chosen))
+
+    def columns(self) -> dict[str, Column]:
+        """All arrays of the format, by name."""
+        table = self.table()
+        del table["owner"]
+        return {"varying": self.varying.cpu().numpy(), "method": np.array(self.method), **table}
 
     def save(self, path: Path) -> None:
         """Write it in the format of ``docs/proofs.md``."""
-        columns: dict[str, Any] = {"format": FORMAT, "varying": self.varying.cpu().numpy(), **self.table()}
-        np.savez_compressed(path, **columns)
+        np.savez_compressed(path, **{"format": np.array(FORMAT), **self.columns()})  # type: ignore[arg-type]

@@ -77,7 +77,7 @@ class NeuronSearch:
         """Bound the whole input sets, for every clause; what is not proved goes to the pool."""
         problem, start = self._problem, self._problem.start()
         if self._tree is not None:
-            roots = self._tree.ask(problem.layout.node, problem.number, 0, problem.case).to(start.clause)
+            roots = self._tree.ask(problem.layout, problem.number, 0, problem.case, problem.sample).to(start.clause)
             start = replace(start, leaf=roots[start.clause])
         start = self._improved(start, FIRST_STEPS, FIRST_RATE)
         best = torch.full((len(problem.present),), -torch.inf, dtype=torch.float64, device=start.bound.device)
@@ -201,7 +201,7 @@ class NeuronSearch:
     def _close(self, domains: Domains, bounds: Tensor) -> None:
         self.standings.closed(self._problem.case[domains.clause], bounds)
         if self._tree is not None and len(domains):
-            self._tree.close(domains.leaf, bounds)
+            self._tree.close(domains, bounds)
 
     def _mixed(self, domains: Domains) -> Domains:
         """One domain per clause: its best constraint, and where there are several, some of each."""

@@ -126,7 +126,7 @@ class _Trees:
             idle = idle + 1 if before - width < GAIN * before else 0
         confirmed = torch.cat([problem.confirmed(part, effort) for part in self._parts(found)])
         if tree is not None:
-            tree.close(found.leaf, confirmed)
+            tree.close(found, confirmed)
         least = self._least(found, confirmed)
         index, count = problem.layout.node, len(self._places)
         low, high = (end.clone() for end in linear.bounds[index].flat(1))
@@ -138,7 +138,7 @@ class _Trees:
         """The whole input set, for either side of each neuron."""
         start, tree = self._problem.start(), self._tree
         if tree is not None:
-            roots = [tree.ask(self._problem.layout.node, self._places, sign) for sign in (1, -1)]
+            roots = [tree.ask(self._problem.layout, self._places, sign) for sign in (1, -1)]
             start = replace(start, leaf=torch.cat(roots).to(start.leaf))
         return Domains.cat([self._improved(part, FIRST_STEPS, FIRST_RATE) for part in self._parts(start)])
 

@@ -34,8 +34,9 @@ from robust.properties.union import split_property
 from robust.record import Finding, Verdict
 from robust.subjects.torch_files import call_factory
 from verifiers import Network
+from verifiers.bound_stages import crown, interval
 from verifiers.deadline import Deadline
-from verifiers.decide import crown, decide, input_splitting, interval
+from verifiers.decide import decide, input_splitting
 from verifiers.exhaustive import search
 
 Family = Literal["pixels", "scratch", "occlusion", "brightness", "contrast", "camera angle", "shift", "zoom", "blur"]

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
@@ -157,6 +157,7 @@ def random_case(seed: int, inputs: int, outputs: int, quantile: float, network: 
 
 @settings(deadline=None, max_examples=40)
 @given(st.integers(0, 10_000), st.sampled_from([0.0, 0.02, 0.2]))
+@example(94, 0.2)  # every minimiser is a corner that float32 rounds out of the box
 def test_verified_cases_have_no_witness_and_falsified_ones_do(seed: int, quantile: float) -> None:
     """Against 20,000 samples of the box, its corners included: a second opinion that shares nothing with bounds."""
     network = random_network(seed, (3, 8, 8, 3))

@@ -1,0 +1,34 @@
+"""``robust verify --proof`` and ``--proofs``: what proves an ``unsat`` is written to a file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from robust.cli.solve import Answer
+from robust.errors import UsageError
+from verifiers.proof_file import file_digest, write_proof
+
+
+def require_folder_of(path: Path) -> None:
+    """Whether a file can lie where it is wanted, before any work is done.
+
+    Raises:
+        UsageError: its folder is missing, or it is a folder.
+    """
+    if path.is_dir() or not path.parent.is_dir():
+        raise UsageError(f"cannot write the proof {path}", wanted="a file in a folder that exists")
+
+
+def keep_proof(path: Path, found: Answer, query: Path, models: Mapping[str, Path]) -> None:
+    """Write the proof of an ``unsat``.
+
+    Raises:
+        UsageError: it cannot be written.
+    """
+    nodes = [
+        {"op": node.op, "kind": node.kind.name.lower(), "inputs": list(node.inputs), "elements": node.elements}
+        for node in (() if found.graph is None else found.graph.nodes)
+    ]
+    digests = {name: file_digest(model) for name, model in models.items()}
+    write_proof(path, file_digest(query), digests, nodes, found.proofs)
