@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
@@ -80,7 +81,7 @@ def test_each_severity_changes_more_on_average(name: str, shape: tuple[int, int,
     x = scenes(12, shape)
     distances = [float((corrupt(x, name, s, seeded()) - x).double().square().mean().sqrt()) for s in SEVERITIES]
     assert distances[0] == 0
-    assert all(low < high for low, high in zip(distances[:-1], distances[1:], strict=True)), distances
+    assert all(low < high for low, high in itertools.pairwise(distances)), distances
 
 
 @pytest.mark.parametrize("level", [0.0, 0.3, 1.0])
@@ -166,9 +167,7 @@ def direct_cosine_sum(block: Tensor) -> Tensor:
         for v in range(8):
             scale = (math.sqrt(0.5) if u == 0 else 1) * (math.sqrt(0.5) if v == 0 else 1) / 4
             made[u, v] = scale * sum(
-                float(block[i, j])
-                * math.cos((2 * i + 1) * u * math.pi / 16)
-                * math.cos((2 * j + 1) * v * math.pi / 16)
+                float(block[i, j]) * math.cos((2 * i + 1) * u * math.pi / 16) * math.cos((2 * j + 1) * v * math.pi / 16)
                 for i in range(8)
                 for j in range(8)
             )

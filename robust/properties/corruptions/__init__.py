@@ -1,4 +1,4 @@
-"""The fifteen common corruptions of pictures, five severities each (Hendrycks and Dietterich 2019), as pure functions."""
+"""The fifteen common corruptions of pictures, five severities each (Hendrycks and Dietterich 2019)."""
 
 from robust.properties.corruptions.catalogue import CORRUPTIONS, GROUPS, SEVERITIES, Corruption, corrupt, corrupt_inputs
 

@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Generator, Tensor
 
+from robust.errors import PropertyError
 from robust.properties.corruptions.blurs import defocus_blur, glass_blur, motion_blur, zoom_blur
 from robust.properties.corruptions.digital import contrast, elastic_transform, jpeg_compression, pixelate
 from robust.properties.corruptions.noise import gaussian_noise, impulse_noise, shot_noise
 from robust.properties.corruptions.weather import brightness, fog, frost, snow
-from robust.errors import PropertyError
 from robust.properties.input_sets import Box
 
 Corruption = Callable[[Tensor, int, Generator], Tensor]

@@ -13,7 +13,7 @@ SMALLEST_SIDE = 28
 
 
 def pixels(length: float, x: Tensor) -> float:
-    """A length in a picture of 224 pixels a side, in pixels of ``x`` ``[..., H, W]``: in proportion to the shorter side.
+    """A length in a picture of 224 pixels a side, in pixels of ``x`` ``[..., H, W]``: as the shorter sides.
 
     Below 28 pixels a side lengths are those of 28: less than half a pixel would be no change.
     """
