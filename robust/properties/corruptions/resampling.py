@@ -13,9 +13,10 @@ SMALLEST_SIDE = 28
 
 
 def pixels(length: float, x: Tensor) -> float:
-    """A length in a picture of 224 pixels a side, in pixels of ``x`` ``[..., H, W]``: as the shorter sides.
+    """A length in a picture of 224 pixels a side, in pixels of ``x`` ``[..., H, W]``.
 
-    Below 28 pixels a side lengths are those of 28: less than half a pixel would be no change.
+    In proportion to the shorter side; below 28 pixels a side lengths are those of 28, because less than half a
+    pixel would be no change.
     """
     return length * max(SMALLEST_SIDE, min(x.shape[-2:])) / REFERENCE_SIDE
 
