@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from attacks.fgsm import FGSM
     from attacks.fmn import FMN
     from attacks.goals import Goal, Reach, Targeted, Untargeted
+    from attacks.hop_skip_jump import HopSkipJump, HopSkipJumpBall
+    from attacks.nes import NES, SPSA
     from attacks.noise import UniformNoise
     from attacks.pgd import PGD
     from attacks.sigma_zero import SigmaZero
@@ -36,9 +38,13 @@ _HOMES = {
     "FGSM": "attacks.fgsm",
     "FMN": "attacks.fmn",
     "Goal": "attacks.goals",
+    "HopSkipJump": "attacks.hop_skip_jump",
+    "HopSkipJumpBall": "attacks.hop_skip_jump",
+    "NES": "attacks.nes",
     "NoGradientError": "attacks.attack",
     "PGD": "attacks.pgd",
     "Reach": "attacks.goals",
+    "SPSA": "attacks.nes",
     "SigmaZero": "attacks.sigma_zero",
     "Square": "attacks.square",
     "Targeted": "attacks.goals",
@@ -54,12 +60,16 @@ __all__ = [
     "FAB",
     "FGSM",
     "FMN",
+    "NES",
     "PGD",
+    "SPSA",
     "Attack",
     "Attempt",
     "DeepFool",
     "Ensemble",
     "Goal",
+    "HopSkipJump",
+    "HopSkipJumpBall",
     "NoGradientError",
     "Reach",
     "SigmaZero",

@@ -222,6 +222,7 @@ class State:
             self.tally.forward,
             self.tally.backward,
             self.broken_in,
+            self.tally.unstarted & ~self.success,
         )
 
 

@@ -17,15 +17,18 @@ class Tally:
     Attributes:
         forward: int64 ``[n]``.
         backward: int64 ``[n]``.
+        unstarted: bool ``[n]``: an attack that begins at an input that reaches the goal found none.
     """
 
     forward: Tensor
     backward: Tensor
+    unstarted: Tensor
 
     @classmethod
     def zeros(cls, count: int, device: torch.device) -> Tally:
         """Nothing asked yet."""
-        return cls(*(torch.zeros(count, dtype=torch.int64, device=device) for _ in range(2)))
+        kinds = (torch.int64, torch.int64, torch.bool)
+        return cls(*(torch.zeros(count, dtype=kind, device=device) for kind in kinds))
 
     def add(self, rows: Tensor, *, forward: int = 0, backward: int = 0) -> None:
         """Each sample of ``rows`` (which may hold one several times) was asked so often. No host is asked."""
@@ -52,6 +55,7 @@ class Attempt:
         forward: int64 ``[n]``: queries, replays included.
         backward: int64 ``[n]``: gradient evaluations.
         broken_in: int64 ``[n]``: the round of the attack that broke the sample; -1 where none did, or it was known.
+        unstarted: bool ``[n]``: the attack had no point to begin from: it searched nothing and says nothing of the sample.
     """
 
     norm: AnyNorm
@@ -64,6 +68,7 @@ class Attempt:
     forward: Tensor
     backward: Tensor
     broken_in: Tensor
+    unstarted: Tensor
 
     def __len__(self) -> int:
         return len(self.success)

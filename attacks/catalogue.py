@@ -45,6 +45,27 @@ ATTACKS: tuple[Entry, ...] = (
         gradients=False,
     ),
     Entry(
+        "nes",
+        "descent by estimated gradients, scores only (Ilyas et al. 2018): L-inf, L2",
+        "attacks.nes",
+        "NES",
+        gradients=False,
+    ),
+    Entry(
+        "spsa",
+        "as nes, by random signs and Adam's steps (Uesato et al. 2018)",
+        "attacks.nes",
+        "SPSA",
+        gradients=False,
+    ),
+    Entry(
+        "hopskipjump-ball",
+        "hopskipjump until it is within the ball",
+        "attacks.hop_skip_jump",
+        "HopSkipJumpBall",
+        gradients=False,
+    ),
+    Entry(
         "noise",
         "uniform noise in the ball: the control",
         "attacks.noise",
@@ -64,6 +85,13 @@ MINIMAL: tuple[Entry, ...] = (
         "DeepFool",
     ),
     Entry("sigma-zero", "fewest changed features (Cinà et al. 2024)", "attacks.sigma_zero", "SigmaZero"),
+    Entry(
+        "hopskipjump",
+        "small change in L2 or L-inf from answers alone (Chen et al. 2020)",
+        "attacks.hop_skip_jump",
+        "HopSkipJump",
+        gradients=False,
+    ),
 )
 """Those without a radius; for Python."""
 
