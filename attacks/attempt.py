@@ -55,7 +55,7 @@ class Attempt:
         forward: int64 ``[n]``: queries, replays included.
         backward: int64 ``[n]``: gradient evaluations.
         broken_in: int64 ``[n]``: the round of the attack that broke the sample; -1 where none did, or it was known.
-        unstarted: bool ``[n]``: the attack had no point to begin from: it searched nothing and says nothing of the sample.
+        unstarted: bool ``[n]``: the attack had no point to begin from, so it says nothing of the sample.
     """
 
     norm: AnyNorm

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -84,7 +85,7 @@ class Walk:
         far = size(self.point[rows] - self.problem.x[rows], self.norm)
         delta = torch.full_like(far, 0.1 * self.width) if first else (far / self.d).clamp_min(floor)
         block = max(1, min(int(counts.max()), CHUNK // self.d))
-        parts = torch.arange(len(rows), device=rows.device).split(max(1, CHUNK // (block * self.d)))
+        parts = torch.split(torch.arange(len(rows), device=rows.device), max(1, CHUNK // (block * self.d)))
         return torch.cat([self._estimate(rows[part], counts[part], delta[part], block) for part in parts])
 
     def advance(self, rows: Tensor, normal: Tensor, step: int) -> None:
@@ -101,10 +102,10 @@ class Walk:
             self._settle(rows[kept], there[kept])
             rows, direction, length = rows[~kept], direction[~kept], length[~kept] / 2
 
-    def _try(self, propose: object) -> None:
+    def _try(self, propose: Callable[[Tensor], Tensor]) -> None:
         rows = torch.nonzero(~self.started & (self.left > 0))[:, 0]
         if len(rows):
-            points = propose(rows)  # type: ignore[operator]
+            points = propose(rows)
             reached = self.ask(rows, points)
             self.point[rows[reached]], self.started[rows[reached]] = points[reached], True
 

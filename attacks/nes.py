@@ -58,7 +58,7 @@ class NES(Attack):
         self.reach, self.first_step = reach, first_step
 
     def direction(self, mean: Tensor, square: Tensor, step: int) -> Tensor:
-        """Where to go from running means ``[r, *shape]`` of the estimates and of their squares, after ``step`` of them."""
+        """Where to go, from running means ``[r, *shape]`` of the estimates and their squares after ``step`` of them."""
         return mean
 
     def propose(self, problem: Problem, round_: int) -> tuple[Tensor, Tensor | None]:
@@ -86,7 +86,8 @@ class NES(Attack):
     def _slope(self, active: Active, dice: Dice, point: Tensor) -> Tensor:
         """Estimate of the margin's gradient ``[r, *shape]``, up to a positive factor."""
         pairs = self.population // 2
-        parts = torch.arange(len(point), device=point.device).split(max(1, CHUNK // (2 * pairs * point[0].numel())))
+        size = max(1, CHUNK // (2 * pairs * point[0].numel()))
+        parts = torch.split(torch.arange(len(point), device=point.device), size)
         return torch.cat([self._part(active, dice, point, rows, pairs) for rows in parts])
 
     def _part(self, active: Active, dice: Dice, point: Tensor, rows: Tensor, pairs: int) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import math
 import time
 import warnings
@@ -56,10 +57,8 @@ def theirs(trial: Trial, queries: int) -> Tensor:
     for row in range(len(trial.x)):
         model = Counted(trial, row, queries)
         attack = foolbox.attacks.HopSkipJumpAttack()
-        try:
+        with contextlib.suppress(SpentError, ValueError):  # ValueError: it found no start
             attack.run(model, trial.x[row : row + 1], trial.labels[row : row + 1])
-        except (SpentError, ValueError):  # ValueError: it found no start
-            pass
         found.append(model.nearest)
     return torch.tensor(found, dtype=torch.float64)
 

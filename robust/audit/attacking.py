@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from attacks.attack import gives_gradients
+from attacks.attack import Attack, gives_gradients
 from attacks.attempt import Attempt
 from attacks.balls import AnyNorm
+from attacks.catalogue import make_attack
 from attacks.diagnostics import Symptom, diagnose
 from attacks.ensemble import Ensemble, Tier
 from robust.audit.check import Context, blocks
@@ -19,6 +20,9 @@ from robust.errors import UsageError
 
 BLOCK = 100
 """Samples per step; between steps it may be stopped."""
+
+BLACK_BOX = {"square": 5000, "nes": 5000, "spsa": 5000, "hopskipjump-ball": 2500}
+"""Attacks that ask for scores or answers alone and may stand in for the ensemble, and their queries by default."""
 
 DIAGNOSED = 40
 """Samples in which signs of masked gradients are looked for."""
@@ -33,16 +37,38 @@ class Question:
         epsilons: radii in input units, ascending, above 0.
         tier: of the ensemble.
         diagnosis: whether to look for signs of masked gradients.
+        attack: ``ensemble``, or one of ``BLACK_BOX`` alone, which the tier says nothing of.
+        queries: of such an attack, per sample and radius; None: its default.
     """
 
     norm: AnyNorm
     epsilons: tuple[float, ...]
     tier: Tier
     diagnosis: bool = True
+    attack: str = "ensemble"
+    queries: int | None = None
 
     def __post_init__(self) -> None:
         if not self.epsilons or not all(0 < epsilon < np.inf for epsilon in self.epsilons):
             raise UsageError("an attack needs a radius above 0", wanted="for example 8/255", got=self.epsilons)
+        if self.attack != "ensemble" and self.attack not in BLACK_BOX:
+            raise UsageError(
+                "this attack does not stand alone", wanted=", ".join(("ensemble", *BLACK_BOX)), got=self.attack
+            )
+        if self.attack == "ensemble" and self.queries is not None:
+            raise UsageError("the ensemble's queries are its tier's", wanted="no number of queries", got=self.queries)
+
+    def make(self) -> Attack:
+        """The attack that is asked for."""
+        if self.attack == "ensemble":
+            return Ensemble(norm=self.norm, tier=self.tier)
+        return make_attack(self.attack, norm=self.norm, queries=self.queries or BLACK_BOX[self.attack])
+
+    def in_words(self) -> str:
+        """The attack and its budget."""
+        if self.attack == "ensemble":
+            return f"the ensemble, tier {self.tier}"
+        return f"{self.attack}, {self.queries or BLACK_BOX[self.attack]:,} queries per sample and radius"
 
 
 @dataclass(eq=False)
@@ -115,37 +141,45 @@ def run_attack(run: AttackRun, watch: Callable[[int, int], None] = lambda done, 
         watch: told how many samples of how many are through.
     """
     started, context, count = time.perf_counter(), run.context, len(run.context.data)
-    if not gives_gradients(context.classifier, context.samples([0])):
+    alone = run.question.attack != "ensemble"
+    if not alone and not gives_gradients(context.classifier, context.samples([0])):
         run.notes.append("the model gives no gradients: the ensemble is Square alone, which asks for scores")
-    ensemble = Ensemble(norm=run.question.norm, tier=run.question.tier)
+    attack = run.question.make()
     try:
         if run.question.diagnosis:
             _diagnose(run)
         for block in blocks(count, BLOCK):
-            _attack(run, ensemble, block)
+            _attack(run, attack, block)
             watch(block[-1] + 1, count)
+        missed = int((~run.attacked).any(0).sum())
+        if missed:
+            run.notes.append(
+                f"{missed} of {count} samples: {attack.name} found no input with another answer to begin from; nothing "
+                "is known of them, and they count neither way"
+            )
     finally:
         run.seconds += time.perf_counter() - started
 
 
-def _attack(run: AttackRun, ensemble: Ensemble, block: tuple[int, ...]) -> None:
+def _attack(run: AttackRun, attack: Attack, block: tuple[int, ...]) -> None:
     context, rows, known = run.context, list(block), None
     x, labels = context.samples(block), context.labels(block)
     for place, epsilon in enumerate(run.question.epsilons):
         question = run.question
-        generator = context.torch_generator("attack", question.tier, question.norm, repr(epsilon), block[0])
-        attempt = ensemble(context.classifier, x, labels, epsilon, generator, known)
-        _keep(run, ensemble, attempt, block, epsilon)
+        kind = question.tier if question.attack == "ensemble" else question.attack
+        generator = context.torch_generator("attack", kind, question.norm, repr(epsilon), block[0])
+        attempt = attack(context.classifier, x, labels, epsilon, generator, known)
+        _keep(run, attack, attempt, block, epsilon)
         run.broken[place:, rows] |= attempt.success.cpu().numpy() & ~run.wrong[rows]
-        run.attacked[place, rows] = True
+        run.attacked[place, rows] = ~attempt.unstarted.cpu().numpy()
         known = attempt
 
 
-def _keep(run: AttackRun, ensemble: Ensemble, attempt: Attempt, block: tuple[int, ...], epsilon: float) -> None:
+def _keep(run: AttackRun, attack: Attack, attempt: Attempt, block: tuple[int, ...], epsilon: float) -> None:
     """Passes, and witnesses that were not there at a smaller radius."""
     run.forward[list(block)] += attempt.forward.cpu().numpy()
     run.backward[list(block)] += attempt.backward.cpu().numpy()
-    success, names = attempt.success.cpu().numpy(), ensemble.stage_names(attempt.broken_in)
+    success, names = attempt.success.cpu().numpy(), _names(attack, attempt)
     new = [row for row, i in enumerate(block) if success[row] and not run.wrong[i] and i not in run.found_at]
     if not new:
         return
@@ -156,6 +190,13 @@ def _keep(run: AttackRun, ensemble: Ensemble, attempt: Attempt, block: tuple[int
         run.witnesses[index], run.found_at[index] = point, epsilon
         run.distances[index], run.answers[index] = float(attempt.distances[row]), int(answer)
         run.stages[index] = names[row]
+
+
+def _names(attack: Attack, attempt: Attempt) -> list[str]:
+    """Who broke each sample."""
+    if isinstance(attack, Ensemble):
+        return attack.stage_names(attempt.broken_in)
+    return [attack.name if round_ >= 0 else "" for round_ in attempt.broken_in.tolist()]
 
 
 def _diagnose(run: AttackRun) -> None:

@@ -27,6 +27,16 @@ class NormName(StrEnum):
     L1 = "l1"
 
 
+class AttackName(StrEnum):
+    """The ensemble, and attacks that need no gradients (``robust.audit.attacking.BLACK_BOX``)."""
+
+    ENSEMBLE = "ensemble"
+    SQUARE = "square"
+    NES = "nes"
+    SPSA = "spsa"
+    HOPSKIPJUMP_BALL = "hopskipjump-ball"
+
+
 class TierName(StrEnum):
     """Tiers of the ensemble."""
 
@@ -43,6 +53,12 @@ def attack(
     tier: Annotated[TierName, typer.Option("--tier", help="fast, standard (AutoAttack's budgets) or thorough.")] = (
         TierName.STANDARD
     ),
+    attack_name: Annotated[
+        AttackName, typer.Option("--attack", help="ensemble, or a black-box attack alone instead of a tier.")
+    ] = AttackName.ENSEMBLE,
+    queries: Annotated[
+        int | None, typer.Option("--queries", help="Of a black-box attack, per sample and radius.")
+    ] = None,
     limit: Annotated[int | None, typer.Option("--limit", help="At most so many samples, stratified by class.")] = None,
     rows: Annotated[int, typer.Option("--rows", help="Rows of the table of broken samples.")] = 20,
     minimum: Annotated[
@@ -78,7 +94,10 @@ def attack(
     if minimum is not None and not 0 <= minimum <= 1:
         raise UsageError("--minimum is no share", wanted="0 to 1", got=minimum)
     epsilons = tuple(sorted({radius(part) for text in eps for part in text.split(",")}))
-    question = Question(norm.value, epsilons, tier.value, diagnosis)
+    if queries is not None and queries < 3:
+        raise UsageError("--queries is too small", wanted="at least 3", got=queries)
+    question = Question(norm.value, epsilons, tier.value, diagnosis, attack_name.value, queries)
+    question.make()
     named = sources(
         model=model,
         weights=weights,

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from attacks.balls import NORM_NAMES
 from attacks.diagnostics import SIGNS
 from reports.text import one_line
-from robust.audit.attacking import AttackRun
+from robust.audit.attacking import BLACK_BOX, AttackRun
 from robust.audit.run_directory import keep_file
 from robust.audit.witnesses import npz_bytes
 from robust.statistics import wilson
@@ -68,7 +68,9 @@ def write_json(run: AttackRun, status: int, path: Path) -> None:
         "data": {"name": data.name, "source": data.source, "sha256": data.digest, "samples": len(data)},
         "norm": question.norm,
         "epsilons": list(question.epsilons),
-        "tier": question.tier,
+        "attack": question.attack,
+        "tier": question.tier if question.attack == "ensemble" else None,
+        "queries": None if question.attack == "ensemble" else question.queries or BLACK_BOX[question.attack],
         "input_box": box_in_words(classifier.input_box),
         "seed": run.context.seed,
         "complete": run.complete,
@@ -125,7 +127,7 @@ def _heading(run: AttackRun) -> list[str]:
         f"{one_line(classifier.name)} on {one_line(data.name)}: {len(data)} samples",
         f"{NORM_NAMES[question.norm]} balls of radius {radii} in input units, cut to the box "
         f"{box_in_words(classifier.input_box)}",
-        f"the ensemble, tier {question.tier}; every witness was replayed on the deployed model",
+        f"{question.in_words()}; every witness was replayed on the deployed model",
     ]
 
 

@@ -159,3 +159,36 @@ def test_two_models_are_compared_on_the_same_samples(data: str, tmp_path: Path) 
         call(LINE, "--data", data, "--eps", "0.07", "--compare", str(first), *QUICK)
     with pytest.raises(UsageError, match="same samples"):
         call(LINE, "--data", data, "--eps", "0.04", "--limit", "2", "--compare", str(first), *QUICK)
+
+
+@pytest.mark.parametrize("name", ["nes", "spsa", "hopskipjump-ball", "square"])
+def test_a_black_box_attack_stands_alone(name: str, data: str, tmp_path: Path) -> None:
+    """The same answers as the ensemble's, by scores or answers, within the queries that are allowed."""
+    report = tmp_path / "found.json"
+    norm = "linf"
+    status, output = call(
+        LINE, "--data", data, "--eps", "0.27", "--norm", norm, "--attack", name, "--queries", "600", "--no-diagnosis",
+        "--json", str(report),
+    )  # fmt: skip
+    found = json.loads(report.read_text())
+    assert (status, found["attack"], found["queries"], found["tier"]) == (1, name, 600, None)
+    assert f"{name}, 600 queries per sample and radius" in output
+    assert found["radii"][0]["broken"] == 3
+    assert {each["by"] for each in found["samples"] if each["broken_at"]} == {name}
+    assert max(each["forward_passes"] for each in found["samples"]) <= 600 + (name == "square") * 2
+    assert sum(each["backward_passes"] for each in found["samples"]) == 0
+
+
+def test_samples_without_a_start_are_unknown_not_robust(data: str) -> None:
+    """No query is left for a start: nothing is known, and the status says so."""
+    status, output = call(
+        LINE, "--data", data, "--eps", "0.01", "--attack", "hopskipjump-ball", "--queries", "3", "--no-diagnosis"
+    )
+    assert status == 3
+    assert "to begin from; nothing is known" in output
+
+
+def test_a_budget_without_a_black_box_attack_is_refused(data: str) -> None:
+    for words in (("--queries", "50"), ("--attack", "nes", "--queries", "2"), ("--attack", "nes", "--norm", "l1")):
+        with pytest.raises(UsageError):
+            call(LINE, "--data", data, "--eps", "0.1", *words)
