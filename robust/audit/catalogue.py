@@ -7,6 +7,7 @@ from robust.audit.checks.accuracy import AccuracyCheck
 from robust.audit.checks.attacks import AttacksCheck
 from robust.audit.checks.branching import BranchingCheck
 from robust.audit.checks.certificates import Certificates
+from robust.audit.checks.explanations import ExplanationsCheck
 from robust.audit.checks.fairness import FairnessCheck
 from robust.audit.checks.fooling import FoolingCheck
 from robust.audit.checks.generation import GenerationCheck
@@ -23,6 +24,7 @@ CHECKS: tuple[Check, ...] = (
     BranchingCheck(),
     ManipulationsCheck(),
     FoolingCheck(),
+    ExplanationsCheck(),
     OodCheck(),
     FairnessCheck(),
     IndividualFairnessCheck(),

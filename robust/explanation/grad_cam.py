@@ -14,7 +14,7 @@ from robust.graph import Graph
 
 
 def grad_cam(graph: Graph, x: Tensor, classes: Tensor, *, counterfactual: bool = False) -> Tensor:
-    """``relu(sum_k alpha_k A^k)``, ``alpha_k`` the mean over places of the gradient of the logit by ``A^k`` (section 3).
+    """``relu(sum_k alpha_k A^k)``, ``alpha_k`` the mean gradient of the logit by ``A^k`` (section 3).
 
     Args:
         graph: of the subject's module.

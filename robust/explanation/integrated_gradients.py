@@ -37,6 +37,6 @@ def integrated_gradients(
     method, size = IntegratedGradients(logits), max(1, ROWS // steps)
     made = []
     with torch.enable_grad():
-        for few, wanted in zip(x.detach().split(size), classes.split(size), strict=True):
+        for few, wanted in zip(torch.split(x.detach(), size), torch.split(classes, size), strict=True):
             made.append(method.attribute(few, baseline.expand_as(few), target=wanted, n_steps=steps).detach())
     return as_maps(torch.cat(made))

@@ -56,7 +56,7 @@ def occlusion(
     places = math.prod(math.ceil((n - w) / s) + 1 for n, w, s in zip(shape[-2:], sides, strides, strict=True))
     method, made = Occlusion(logits), []
     with torch.no_grad():
-        for few, wanted in zip(x.split(ROWS), classes.split(ROWS), strict=True):
+        for few, wanted in zip(torch.split(x, ROWS), torch.split(classes, ROWS), strict=True):
             attributions = method.attribute(
                 few,
                 sliding_window_shapes=(*whole, *sides),

@@ -28,9 +28,9 @@ def rank_correlation(maps: Tensor, others: Tensor) -> Tensor:
     return torch.from_numpy(np.where(scale > 0, products / np.where(scale > 0, scale, 1.0), 0.0))
 
 
-def _centred_ranks(values: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> np.ndarray[
-    tuple[int, ...], np.dtype[np.float64]
-]:
+def _centred_ranks(
+    values: np.ndarray[tuple[int, ...], np.dtype[np.float64]],
+) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
     if not np.isfinite(values).all():
         raise ValueError("a map has values that are not finite")
     ranks = stats.rankdata(values, axis=1)

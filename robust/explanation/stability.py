@@ -19,7 +19,7 @@ def noisy(x: Tensor, box: Box, share: float, generator: torch.Generator) -> Tens
 
 
 def attacked(logits: Callable[[Tensor], Tensor], x: Tensor, classes: Tensor, box: Box, share: float) -> Tensor:
-    """One signed gradient step against ``classes`` (Goodfellow et al. 2015) of ``share`` of each range, inside the box."""
+    """One signed gradient step against ``classes`` (Goodfellow et al. 2015) of ``share`` of the ranges, in the box."""
     with torch.enable_grad():
         point = x.detach().clone().requires_grad_(True)
         loss = functional.cross_entropy(logits(point), classes, reduction="sum")

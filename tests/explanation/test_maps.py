@@ -30,7 +30,7 @@ CPU = torch.device("cpu")
 
 
 def two_channels() -> nn.Module:
-    """A1 = relu(x), A2 = relu(x - 2); class 0 reads A1 at one place and A2 everywhere, class 1 reads A2 at one place."""
+    """A1 = relu(x), A2 = relu(x - 2); class 0 reads A1 at one place and A2 everywhere, class 1 A2 at one place."""
     convolution, head = nn.Conv2d(1, 2, 1), nn.Linear(8, 2)
     with torch.no_grad():
         convolution.weight.fill_(1.0)
@@ -57,7 +57,7 @@ def test_grad_cam_of_two_channels_by_hand() -> None:
 def test_guided_grad_cam_by_hand() -> None:
     x = torch.tensor([[[[1.0, 2.0], [3.0, 4.0]]]]).expand(2, 1, 2, 2)
     maps = guided_grad_cam(graph_of(two_channels(), 1, 2, 2), x, torch.tensor([0, 1]))
-    # what flows back through the rectifiers, negative parts dropped: class 0: 4 at the first place; class 1: 8 at the last
+    # what flows back through the rectifiers, negative parts dropped: 4 at the first place; 8 at the last
     torch.testing.assert_close(maps, torch.tensor([[[4.0, 0.0], [0.0, 0.0]], [[0.0, 0.0], [0.0, 32.0]]]))
 
 
