@@ -9,14 +9,15 @@ from robust.explanation.rank_correlation import rank_correlation
 
 
 def shuffled_weights(module: nn.Module, generator: torch.Generator) -> nn.Module:
-    """Shuffle the entries of every parameter within itself, in place: what was learnt is gone, the scale stays.
+    """Shuffle the entries of every parameter and float buffer within itself, in place: what was learnt is gone, the
+    scale stays. Buffers too, because exported programs keep weights there.
 
     Args:
         module: changed and returned; give a copy.
         generator: on the CPU.
     """
     with torch.no_grad():
-        for parameter in module.parameters():
+        for parameter in [*module.parameters(), *module.buffers()]:
             if parameter.is_floating_point() and parameter.numel() > 1:
                 order = torch.randperm(parameter.numel(), generator=generator).to(parameter.device)
                 parameter.copy_(parameter.flatten()[order].view_as(parameter))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
+from onnx import helper
 from torch import Tensor, nn
 
 from robust.errors import NotExplainableError
@@ -23,8 +25,11 @@ from robust.explanation import (
 from robust.explanation.occlusion import default_window
 from robust.graph import Graph, trace
 from robust.properties import Box
+from robust.subjects import OnnxClassifier, TorchClassifier
 from tests.doubles import ModuleClassifier, linear, mlp
 from tests.explanation.planted import detector, pixel_reader, planted
+from tests.graph.onnx_files import graph as onnx_graph
+from tests.graph.onnx_files import write
 
 CPU = torch.device("cpu")
 
@@ -75,6 +80,27 @@ def test_functions_and_modules_are_explained_alike() -> None:
     for method in (grad_cam, guided_grad_cam):
         expected = method(graph_of(detector(), 1, 8, 8), x, classes)
         torch.testing.assert_close(method(graph_of(Functional(detector()), 1, 8, 8), x, classes), expected)
+
+
+def test_an_onnx_file_is_explained_like_the_module(tmp_path: Path) -> None:
+    module = detector()
+    nodes = [
+        helper.make_node("Conv", ["x", "w", "b"], ["z"]),
+        helper.make_node("Relu", ["z"], ["r"]),
+        helper.make_node("Flatten", ["r"], ["f"]),
+        helper.make_node("Gemm", ["f", "v", "c"], ["y"], transB=1),
+    ]
+    names = ("w", "b", "v", "c")
+    constants = {name: p.numpy() for name, p in zip(names, module.parameters(), strict=True)}
+    file = write(onnx_graph(nodes, {"x": ["N", 1, 8, 8]}, constants), tmp_path)
+    x, _ = planted(6)
+    classes, baseline = torch.tensor([1, 1, 0, 1, 0, 1]), torch.full((1, 8, 8), 0.15)
+    explainers = [Explainer.of(c, baseline) for c in (OnnxClassifier(file), TorchClassifier(module, (1, 8, 8)))]
+    for method in METHODS:
+        ours, expected = (explainer.maps(method, x, classes) for explainer in explainers)
+        torch.testing.assert_close(ours, expected, atol=1e-5, rtol=1e-5)
+        shuffled = explainers[0].randomised(torch.Generator().manual_seed(0)).maps(method, x, classes)
+        assert not torch.allclose(shuffled, ours)
 
 
 def test_integrated_gradients_of_a_product_by_hand() -> None:

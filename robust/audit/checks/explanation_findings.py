@@ -13,7 +13,7 @@ from robust.audit.check import Context, Payload, Results
 from robust.audit.checks.explanation_evidence import evidence_of
 from robust.explanation.rank_correlation import rank_correlation
 from robust.record import Finding, Outcome
-from robust.statistics import median_interval
+from robust.statistics import bootstrap, median_interval
 
 if TYPE_CHECKING:
     from robust.audit.checks.explanations import ExplanationsSettings
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 CHECK = "explanations"
 NOT_SANE = "guided_grad_cam"
 """Known to keep its fine structure when weights are shuffled (Adebayo et al. 2018): no control of this check."""
+
+FEWEST = 6
+"""Samples that the controls need: of fewer, no order statistic bounds a median at 95 %."""
 
 Protocol = dict[str, str | int | float | bool]
 
@@ -45,7 +48,7 @@ def findings(
     if settings.methods is not None:
         found += [_not_assessed(method, reason) for method, reason in refused.items()]
     found += [_weights(m, names[m], payload, settings) for m, payload in made.items() if "shuffled" in payload]
-    return [*found, _random_maps(made, random, names)]
+    return [*found, _random_maps(made, random, names, context)]
 
 
 def _median(title: str, metric: str, parameters: Protocol, values: NDArray[np.float64], protocol: Protocol) -> Finding:
@@ -93,7 +96,12 @@ def _weights(method: str, name: str, payload: Payload, settings: ExplanationsSet
     shuffled, strangers = np.asarray(payload["shuffled"]), float(np.median(payload["strangers"]))
     limit, interval = (1 + strangers) / 2, median_interval(shuffled)
     outcome = Outcome.PASS if interval.high < limit else Outcome.FAIL if interval.low > limit else Outcome.INCONCLUSIVE
+    if len(shuffled) < FEWEST:
+        outcome = Outcome.INCONCLUSIVE
+    if not payload["answers_moved"]:
+        outcome = Outcome.NOT_ASSESSED
     words = {
+        Outcome.NOT_ASSESSED: "Shuffling changes no answer: the model keeps its weights where they were not found",
         Outcome.PASS: "The maps change when the weights are shuffled",
         Outcome.FAIL: "The maps hardly change when the weights are shuffled: they show the input, not the model",
         Outcome.INCONCLUSIVE: "Too few samples to say whether the maps change when the weights are shuffled",
@@ -104,8 +112,8 @@ def _weights(method: str, name: str, payload: Payload, settings: ExplanationsSet
         metric="shuffled_correlation",
         parameters={"method": method},
         title=f"{'Control: ' if control else ''}rank correlation of {name} with that of shuffled weights, median",
-        value=float(np.median(shuffled)),
-        interval=interval,
+        value=float(np.median(shuffled)) if payload["answers_moved"] else None,
+        interval=interval if payload["answers_moved"] else None,
         n=len(shuffled),
         better="lower",
         protocol={"shuffles": settings.shuffles},
@@ -115,15 +123,19 @@ def _weights(method: str, name: str, payload: Payload, settings: ExplanationsSet
     )
 
 
-def _random_maps(made: Mapping[str, Payload], random: Payload, names: Mapping[str, str]) -> Finding:
-    """Random maps must be less faithful, sample by sample, than the best method's."""
+def _random_maps(made: Mapping[str, Payload], random: Payload, names: Mapping[str, str], context: Context) -> Finding:
+    """Random maps must be less faithful than the best method's, in the mean of the differences: samples whose answer is
+    that of the baseline gain nothing by any map, and would hide the others in a median."""
     best = max(made, key=lambda method: float(np.median(made[method]["score"])))
-    gain = median_interval(np.asarray(made[best]["score"]) - np.asarray(random["score"]))
+    ahead = np.asarray(made[best]["score"]) - np.asarray(random["score"])
+    gain = bootstrap(lambda drawn: float(ahead[drawn].mean()), [len(ahead)], context.rng(CHECK, "random maps"))
     outcome = Outcome.PASS if gain.low > 0 else Outcome.FAIL if gain.high < 0 else Outcome.INCONCLUSIVE
+    if len(ahead) < FEWEST:
+        outcome = Outcome.INCONCLUSIVE
     words = {
         Outcome.PASS: "lead random maps",
         Outcome.FAIL: "are less faithful than random maps: no map of this model can be believed",
-        Outcome.INCONCLUSIVE: "cannot be told from random maps on so few samples",
+        Outcome.INCONCLUSIVE: "cannot be told from random maps on these samples",
     }
     return Finding(
         check=CHECK,
@@ -134,7 +146,7 @@ def _random_maps(made: Mapping[str, Payload], random: Payload, names: Mapping[st
         n=len(random["score"]),
         better="lower",
         outcome=outcome,
-        reason=f"Maps by {names[best]} {words[outcome]}: difference {gain.low:.3f} to {gain.high:.3f}, median.",
+        reason=f"Maps by {names[best]} {words[outcome]}: mean lead {gain.low:.3f} to {gain.high:.3f}.",
         control=True,
     )
 

@@ -152,14 +152,14 @@ class ExplanationsCheck(Check):
         """Mean correlation of each map with those of networks with shuffled weights."""
         if explainer.module is None:
             return {}
-        made = [
-            rank_correlation(
-                maps,
-                explainer.randomised(context.torch_generator(self.name, "shuffle", number)).maps(method, x, classes),
-            )
-            for number in range(settings.shuffles)
-        ]
-        return {"shuffled": torch.stack(made).mean(0).numpy()}
+        made, moved = [], False
+        with torch.no_grad():
+            before = explainer.logits(x)
+            for number in range(settings.shuffles):
+                other = explainer.randomised(context.torch_generator(self.name, "shuffle", number))
+                made.append(rank_correlation(maps, other.maps(method, x, classes)))
+                moved = moved or not torch.equal(other.logits(x), before)
+        return {"shuffled": torch.stack(made).mean(0).numpy(), "answers_moved": moved}
 
 
 def why_not(method: Method, explainer: Explainer, context: Context) -> str | None:
