@@ -96,10 +96,10 @@ class ExplanationsCheck(Check):
         if method == "random":
             shape = (len(x), *(x.shape[2:] if x.ndim == 4 else x.shape[1:]))
             maps = torch.rand(shape, generator=context.torch_generator(self.name, method))
-            return _faithful(maps, x, classes, explainer, settings)
+            return _faithful(maps, x, classes, explainer, settings, context)
         maps = explainer.maps(method, x, classes)
         return {
-            **_faithful(maps, x, classes, explainer, settings),
+            **_faithful(maps, x, classes, explainer, settings, context),
             "maps": maps.cpu().numpy(),
             "strangers": unrelated_correlation(maps).numpy(),
             **self._stability(method, maps, x, classes, explainer, settings, context),
@@ -178,9 +178,11 @@ def why_not(method: Method, explainer: Explainer, context: Context) -> str | Non
 
 
 def _faithful(
-    maps: Tensor, x: Tensor, classes: Tensor, explainer: Explainer, settings: ExplanationsSettings
+    maps: Tensor, x: Tensor, classes: Tensor, explainer: Explainer, settings: ExplanationsSettings, context: Context
 ) -> Payload:
-    curves = insertion_deletion(explainer.logits, x, classes, maps, explainer.baseline, steps=settings.points)
+    """Curves of the deployed model, whatever the maps were made on."""
+    replay = context.classifier.replay
+    curves = insertion_deletion(replay, x, classes, maps, explainer.baseline, steps=settings.points)
     return {
         "score": curves.score.numpy(),
         "shares": curves.shares.numpy(),
