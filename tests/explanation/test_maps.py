@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -219,3 +221,8 @@ def test_the_model_is_left_as_it_was() -> None:
     assert not x.requires_grad
     assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
     assert not any(m._forward_hooks or m._backward_hooks for m in module.modules())
+
+
+def test_captum_and_its_plotting_library_wait_for_the_first_map() -> None:
+    code = "import sys, robust.audit.catalogue; sys.exit(int('captum' in sys.modules or 'matplotlib' in sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
