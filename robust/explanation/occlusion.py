@@ -32,7 +32,7 @@ def occlusion(
 ) -> Tensor:
     """How much the logit falls when a window around each place is set to ``baseline``, averaged over those windows.
 
-    Needs answers alone, so black boxes can be asked. Windows cover all channels and move by half their side.
+    Needs answers alone, so black boxes can be asked. Windows cover all channels and move by half a side, rounded up.
 
     Args:
         logits: ``[n, *shape] -> [n, classes]``.
@@ -51,7 +51,7 @@ def occlusion(
     shape = tuple(x.shape[1:])
     side = window or default_window(shape)
     sides = tuple(min(side, size) for size in shape[-2:])
-    strides = tuple(max(1, size // 2) for size in sides)
+    strides = tuple((size + 1) // 2 for size in sides)
     whole = shape[: len(shape) - len(sides)]
     places = math.prod(math.ceil((n - w) / s) + 1 for n, w, s in zip(shape[-2:], sides, strides, strict=True))
     method, made = Occlusion(logits), []

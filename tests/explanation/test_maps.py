@@ -12,6 +12,7 @@ import torch
 from onnx import helper
 from torch import Tensor, nn
 
+from robust.audit.checks.explanations import WINDOWS
 from robust.errors import NotExplainableError
 from robust.explanation import (
     METHODS,
@@ -140,6 +141,20 @@ def test_occlusion_averages_the_windows_over_a_place() -> None:
     assert maps[0, 2, 5] == pytest.approx(10.0)
     assert maps[0, 1, 5] == pytest.approx(5.0)
     assert maps[0, 1, 4] == pytest.approx(2.5)
+
+
+def test_windows_of_default_size_are_no_more_than_the_estimate_says() -> None:
+    for side in (5, 13, 20, 27, 34, 48, 64):
+        asked = 0
+
+        def count(x: Tensor) -> Tensor:
+            nonlocal asked
+            asked += len(x)
+            return x.flatten(1)[:, :2]
+
+        occlusion(count, torch.zeros(1, 1, side, side), torch.tensor([0]), torch.ones(1, side, side))
+        assert asked - 1 <= WINDOWS, side  # captum asks for the sample itself, too
+        assert side != 20 or asked - 1 == WINDOWS
 
 
 def test_windows_of_any_size_cover_everything() -> None:

@@ -32,8 +32,8 @@ NAMES: dict[str, str] = {
     "integrated_gradients": "integrated gradients",
     "occlusion": "occlusion",
 }
-WINDOWS = 169
-"""Windows of an occlusion map by default: 13 a side."""
+WINDOWS = 361
+"""Windows of default size on a square picture, at most: 19 a side, of 2 pixels on a side of 20."""
 
 
 class ExplanationsSettings(CheckSettings):
