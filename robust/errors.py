@@ -13,7 +13,8 @@
     │   ├── NonFiniteError            NaN or infinite weights or outputs
     │   ├── InputBoxError             the input box that was assumed is not the model's
     │   ├── ChanceAccuracyError       no better than guessing: wrong preprocessing, labels or weights
-    │   └── DisagreementError         two runtimes of the same model give different answers
+    │   ├── DisagreementError         two runtimes of the same model give different answers
+    │   └── NotExplainableError       a way of explaining that does not fit the model
     ├── DataError                     the samples, labels or groups
     │   ├── DataFileError             missing, unreadable, wrong format
     │   ├── DataShapeError            wrong rank or size
@@ -111,6 +112,10 @@ class ChanceAccuracyError(SubjectError):
 
 class DisagreementError(SubjectError):
     """Two runtimes of the same model give different answers."""
+
+
+class NotExplainableError(SubjectError):
+    """An explanation was asked for that this model cannot give, such as gradients of a black box."""
 
 
 class DataError(RobustError):

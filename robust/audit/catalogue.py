@@ -8,6 +8,7 @@ from robust.audit.checks.attacks import AttacksCheck
 from robust.audit.checks.branching import BranchingCheck
 from robust.audit.checks.certificates import Certificates
 from robust.audit.checks.corruptions import CorruptionsCheck
+from robust.audit.checks.explanations import ExplanationsCheck
 from robust.audit.checks.fairness import FairnessCheck
 from robust.audit.checks.fooling import FoolingCheck
 from robust.audit.checks.generation import GenerationCheck
@@ -25,6 +26,7 @@ CHECKS: tuple[Check, ...] = (
     ManipulationsCheck(),
     CorruptionsCheck(),
     FoolingCheck(),
+    ExplanationsCheck(),
     OodCheck(),
     FairnessCheck(),
     IndividualFairnessCheck(),

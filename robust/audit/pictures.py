@@ -30,6 +30,14 @@ def as_change(sample: NDArray[np.float32], changed: NDArray[np.float32], box: Bo
     return _channels(np.clip(0.5 + factor * delta, 0.0, 1.0)), factor
 
 
+def as_heat(values: NDArray[np.floating]) -> NDArray[np.float64]:
+    """A map ``[H, W]`` as ``[3, H, W]``: red above 0, blue below, white at 0, by the largest absolute value."""
+    largest = float(np.abs(values).max())
+    scaled = values.astype(np.float64) / largest if largest > 0 else np.zeros(values.shape)
+    above, below = np.clip(scaled, 0.0, 1.0), np.clip(-scaled, 0.0, 1.0)
+    return np.stack([1.0 - below, 1.0 - above - below, 1.0 - above])
+
+
 def _channels(array: NDArray[np.float64]) -> NDArray[np.float64]:
     shape = tuple(array.shape)
     return np.moveaxis(array, -1, 0) if _channels_last(shape) and not _channels_first(shape) else array

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from robust.audit.pictures import as_change, as_picture, is_picture
+from robust.audit.pictures import as_change, as_heat, as_picture, is_picture
 from robust.properties import Box
 
 
@@ -33,3 +33,12 @@ def test_a_perturbation_is_drawn_around_grey() -> None:
 def test_channels_last_become_first() -> None:
     box = Box(torch.zeros(4, 5, 3), torch.ones(4, 5, 3))
     assert as_picture(np.zeros((4, 5, 3), dtype=np.float32), box).shape == (3, 4, 5)
+
+
+def test_a_map_is_red_above_nothing_and_blue_below() -> None:
+    heat = as_heat(np.float32([[2.0, -1.0], [0.0, 1.0]]))
+    assert heat[:, 0, 0].tolist() == [1.0, 0.0, 0.0]
+    assert heat[:, 0, 1].tolist() == [0.5, 0.5, 1.0]
+    assert heat[:, 1, 0].tolist() == [1.0, 1.0, 1.0]
+    assert heat[:, 1, 1].tolist() == [1.0, 0.5, 0.5]
+    assert (as_heat(np.zeros((2, 3))) == 1.0).all()
