@@ -9,7 +9,7 @@ from markupsafe import Markup
 from reports.number_format import number
 from reports.sandwich import Points, Strip, contradictions, is_sandwich, points, spread, step_line, strips
 from reports.scales import LinearScale, domain, nice_ticks
-from reports.svg import axes, coordinate, line, marker, path, picture, tag
+from reports.svg import axes, coordinate, line, marker, path, patterns, picture, tag
 from reports.text import clean, one_line, shorten
 from robust.record import Curve, CurvePlot
 
@@ -33,7 +33,7 @@ def draw_curves(plot: CurvePlot, anchor: str) -> Markup:
     ys = [y for curve in curves for y in _heights(curve)]
     x = LinearScale(*domain(xs, plot.x_range), LEFT, RIGHT)
     y = LinearScale(*domain(ys, plot.y_range), BOTTOM, TOP)
-    parts = [_patterns(anchor)]
+    parts = [patterns(anchor, dots="broken")]
     sandwich = is_sandwich(plot)
     if sandwich:
         parts += _regions(_strips(plot, y.low, y.high), x, y, anchor)
@@ -158,17 +158,6 @@ def _regions(found: Sequence[Strip], x: LinearScale, y: LinearScale, anchor: str
             if name != "proved":
                 parts.append(tag("path", d=outline, fill=f"url(#{anchor}-{name})", class_="hatch"))
     return parts
-
-
-def _patterns(anchor: str) -> Markup:
-    stripe = tag("path", d="M0,8L8,0M-2,2L2,-2M6,10L10,6", class_="stroke undecided")
-    dots = tag("circle", cx=3, cy=3, r=1, class_="dot broken")
-    common = {"patternUnits": "userSpaceOnUse"}
-    return tag(
-        "defs",
-        tag("pattern", stripe, id=f"{anchor}-undecided", width=8, height=8, **common),
-        tag("pattern", dots, id=f"{anchor}-broken", width=6, height=6, **common),
-    )
 
 
 def _band(curve: Curve, style: str, x: LinearScale, y: LinearScale) -> Markup:

@@ -13,7 +13,7 @@ from markupsafe import Markup
 from reports.number_format import number
 from reports.sandwich import spread
 from reports.scales import LinearScale, nice_ticks, tick_labels
-from reports.svg import line, path, picture, tag, text
+from reports.svg import line, path, patterns, picture, tag, text
 from reports.text import clean, one_line, shorten
 from robust.record import DecidedBar, Decisions, Table
 
@@ -127,7 +127,7 @@ def _bars(plot: Decisions, shares: Sequence[Share], anchor: str) -> Markup:
     bottom = TOP + ROW * max(len(plot.bars), 1)
     x = LinearScale(0.0, float(most), left, RIGHT)
     ticks = nice_ticks(0.0, float(most), 4)
-    parts = [_patterns(anchor), text(4, TOP - 16, shorten(plot.bar_label, 60), class_="label")]
+    parts = [patterns(anchor, dots="over"), text(4, TOP - 16, shorten(plot.bar_label, 60), class_="label")]
     for tick, label in zip(ticks, tick_labels(ticks), strict=True):
         parts.append(line((x(tick), TOP), (x(tick), bottom), "grid"))
         parts.append(text(x(tick), bottom + 18, label, class_="tick", text_anchor="middle"))
@@ -174,22 +174,11 @@ def _area(outline: str, share: Share, anchor: str) -> list[Markup]:
     return parts
 
 
-def _patterns(anchor: str) -> Markup:
-    stripe = tag("path", d="M0,8L8,0M-2,2L2,-2M6,10L10,6", class_="stroke undecided")
-    dots = tag("circle", cx=3, cy=3, r=1.1, class_="dot over")
-    common = {"patternUnits": "userSpaceOnUse"}
-    return tag(
-        "defs",
-        tag("pattern", stripe, id=f"{anchor}-undecided", width=8, height=8, **common),
-        tag("pattern", dots, id=f"{anchor}-broken", width=6, height=6, **common),
-    )
-
-
 def _over_time(plot: Decisions, shares: Sequence[Share], anchor: str) -> Markup:
     decided = [pair for bar in plot.bars for pair in _decided(bar)]
     low, high = _powers(took for _, took in decided)
     x, y = LinearScale(low, high, LEFT, TIME_RIGHT), LinearScale(0.0, 1.0, TIME_BOTTOM, TIME_TOP)
-    parts = [_patterns(anchor)]
+    parts = [patterns(anchor, dots="over")]
     for tick, label in zip([0.0, 0.25, 0.5, 0.75, 1.0], ("0", "0.25", "0.5", "0.75", "1"), strict=True):
         parts.append(line((LEFT, y(tick)), (TIME_RIGHT, y(tick)), "grid"))
         parts.append(text(LEFT - 8, y(tick) + 4, label, class_="tick", text_anchor="end"))

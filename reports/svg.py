@@ -103,3 +103,20 @@ def coordinate(value: float) -> str:
 
 def _value(value: str | float) -> str:
     return coordinate(value) if isinstance(value, (int, float)) else str(escape(clean(value)))
+
+
+def patterns(anchor: str, *, dots: str) -> Markup:
+    """What is laid over areas: stripes where nobody knows, dots where it broke.
+
+    Args:
+        anchor: of the figure; the patterns are ``ANCHOR-undecided`` and ``ANCHOR-broken``.
+        dots: their class in the style sheet.
+    """
+    stripe = tag("path", d="M0,8L8,0M-2,2L2,-2M6,10L10,6", class_="stroke undecided")
+    dot = tag("circle", cx=3, cy=3, r=1, class_=f"dot {dots}")
+    common = {"patternUnits": "userSpaceOnUse"}
+    return tag(
+        "defs",
+        tag("pattern", stripe, id=f"{anchor}-undecided", width=8, height=8, **common),
+        tag("pattern", dot, id=f"{anchor}-broken", width=6, height=6, **common),
+    )

@@ -154,7 +154,11 @@ def _bounded(
     target: Tensor | None,
     noise: bool,
 ) -> Tensor:
-    """Interval bounds, and of samples for which they do not all exceed the target what the method finds."""
+    """What intervals and the method find: ``[n, m, 2]``.
+
+    Where bounds hold for every run, nothing more is taken from them, and samples whose interval bounds all exceed the
+    target are done. Others may still need every bit.
+    """
     effort.check()
     functions = Functions.of(linear.network.graph.output, matrices)
     best, paid = linear.valued(functions, samples=samples, stop_at_nonlinear=True)
@@ -163,7 +167,7 @@ def _bounded(
     found = _less(linear, samples, matrices, best if paid is None else best - paid, paid)
     if method.steps or method.backward:
         open_ = torch.ones(len(found), dtype=torch.bool, device=found.device)
-        if target is not None:
+        if target is not None and linear.roundoff is not None and linear.roundoff.run:
             open_ = ~(found[:, :, 0] > target).all(1)
         rows = torch.nonzero(open_)[:, 0]
         if len(rows) == len(found):

@@ -22,13 +22,12 @@ from verifiers.methods import METHODS, Method, method_of
 from verifiers.network import Network
 from verifiers.propagation import propagate
 from verifiers.region import Region, ball_region
-from verifiers.rounding import execution_noise
+from verifiers.rounding import MARGIN, execution_noise
 
 ARITHMETIC = (
     "real numbers and every float32 run, rounding bounded in the pass; where that falls short, and over L2 balls, "
     "float64 with an estimate of first order for the rounding of a run"
 )
-MARGIN = 1e-6
 COMFORT = 1e-4
 """An optimiser stops when a bound exceeds what is wanted by this share of the outputs' magnitude."""
 LADDER = tuple(name for name, method in METHODS.items() if not method.forward)
@@ -144,7 +143,7 @@ def confirmed_bounds(
     slack: float = 0.0,
     typical: bool = False,
 ) -> Tensor:
-    """Lower bounds of ``matrix @ outputs - offset``, in float64, less what rounding may be worth.
+    """Lower bounds of ``matrix @ outputs - offset``, less what rounding may be worth.
 
     Args:
         network: prepared graph, in any arithmetic.
@@ -153,47 +152,60 @@ def confirmed_bounds(
         offsets: ``[n, m]``, or None for zeros.
         method: a name of ``METHODS``.
         effort: limits on work and memory.
-        every: confirm only sets for which all ``m`` exceed ``slack`` in float32; else those with any.
+        every: ask in float64 only about sets for which all ``m`` may exceed ``slack``; else those with any.
         slack: what is wanted; optimisation stops when it has that.
         typical: allow for what rounding typically does to a float32 run at the middle of a set, instead of for the
             worst that it may do anywhere in it.
 
     Returns:
-        float64 ``[n, m]``. Positive means proved, of sets that were confirmed. Of the others, the float32 bound,
-        but never positive. NaN, and lack of memory even for one set, give minus infinity.
+        float64 ``[n, m]``. Positive means proved, of sets that are settled in float32 or confirmed in float64. Of the
+        others, the float32 bound, but never positive. NaN, and lack of memory even for one set, give minus infinity.
     """
     shift = matrices.new_zeros(matrices.shape[:2]).double() if offsets is None else offsets.double()
-    single, rigorous = network.to(torch.float32), provable(network.to(torch.float32), region, method)
+    rigorous = provable(network.to(torch.float32), region, method)
     enough, magnitude = shift + slack, torch.zeros_like(shift)
     if not rigorous or method_of(method).steps:
-        magnitude = _magnitude(single, region, matrices) + shift.abs()
+        magnitude = _magnitude(network.to(torch.float32), region, matrices) + shift.abs()
         enough = enough + COMFORT * magnitude
-    if rigorous:
-        pairs = rounded_bounds(
-            single, region, matrices, method, effort, run=not typical, target=enough.float()
-        ).double()
-        sure, found = pairs[:, :, 0] - shift, pairs[:, :, 0] + pairs[:, :, 1] - shift
-    else:
-        found = lower_bounds(single, region, matrices, method, effort, target=enough.float()).double() - shift
-        sure = torch.full_like(found, -torch.inf)
+    sure, found = (ends - shift for ends in _in_single(network, region, matrices, method, effort, enough, typical))
     promising = (found > slack).all(1) if every else (found > slack).any(1)
     result = torch.where(promising[:, None], found, found.clamp_max(0))
     rows = torch.nonzero(promising)[:, 0]
     if rigorous and len(rows):
         if typical:
-            sure[rows] -= noise_at_middle(network.to(torch.float64), region.take(rows), matrices[rows]).double()
+            sure[rows] -= noise_at_middle(network.to(torch.float64), region.take(rows), matrices[rows])
         settled = ((sure > slack) | ~(found > slack))[rows].all(1)
         result[rows[settled]] = sure[rows[settled]]
         rows = rows[~settled]
     if len(rows):
         confirmed = _in_double(network, region.take(rows), matrices[rows], method, effort, enough[rows], typical)
-        noise = torch.zeros_like(confirmed[:, :, 0])
+        bound, noise = confirmed[:, :, 0] - shift[rows], confirmed[:, :, 1]
         if not rigorous:
-            noise = MARGIN * magnitude[rows]
+            own = MARGIN * magnitude[rows]
             if not method_of(method).steps:  # an optimiser's ways in two arithmetics part for other reasons
-                noise = torch.maximum(noise, 2 * (confirmed[:, :, 0] - shift[rows] - found[rows]).abs())
-        result[rows] = torch.maximum(confirmed[:, :, 0] - shift[rows] - noise - confirmed[:, :, 1], sure[rows])
+                own = torch.maximum(own, 2 * (bound - found[rows]).abs())
+            noise = noise + own
+        result[rows] = torch.maximum(bound - noise, sure[rows])
     return torch.nan_to_num(result, nan=-torch.inf, posinf=-torch.inf)
+
+
+def _in_single(
+    network: Network,
+    region: Region,
+    matrices: Tensor,
+    method: str | Method,
+    effort: Effort,
+    target: Tensor,
+    typical: bool,
+) -> tuple[Tensor, Tensor]:
+    """Bounds by a float32 pass that hold whatever it rounded (minus infinity where that is not known), and as they were
+    computed: float64 ``[n, m]`` each."""
+    single, goal = network.to(torch.float32), target.float()
+    if provable(single, region, method):
+        pairs = rounded_bounds(single, region, matrices, method, effort, run=not typical, target=goal).double()
+        return pairs[:, :, 0], pairs.sum(2)
+    found = lower_bounds(single, region, matrices, method, effort, target=goal).double()
+    return torch.full_like(found, -torch.inf), found
 
 
 def _in_double(

@@ -16,14 +16,14 @@ from torch import Tensor
 from robust.errors import PropertyError
 from robust.graph import Graph, Kind
 from robust.properties import Box
-from verifiers.certify import MARGIN, rival_matrices
+from verifiers.certify import rival_matrices
 from verifiers.linear_bounds import LinearBounds
 from verifiers.memory import Effort, chunk_samples
 from verifiers.methods import method_of
 from verifiers.network import Network
 from verifiers.propagation import propagate
 from verifiers.region import Region, ball_region
-from verifiers.rounding import execution_noise
+from verifiers.rounding import MARGIN, execution_noise
 from verifiers.sensitivity import sensitivities
 
 DUAL = {"linf": 1.0, "l2": 2.0, "l1": math.inf}

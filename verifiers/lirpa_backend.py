@@ -19,10 +19,10 @@ from torch import Tensor, nn
 from robust.errors import InstallationError
 from robust.graph import Graph, Node
 from verifiers.bounding import bounds_and_noise
-from verifiers.certify import MARGIN
 from verifiers.memory import Effort
 from verifiers.network import Network
 from verifiers.region import Region
+from verifiers.rounding import MARGIN
 from verifiers.verifier import BoundVerifier
 
 NAMES = {"interval": "IBP", "crown-ibp": "CROWN-IBP", "crown": "CROWN"}

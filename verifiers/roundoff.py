@@ -74,11 +74,11 @@ def sum_lengths(network: Network, node: Node) -> tuple[int, int]:
         return 0, 0
     read = sum(source.elements for source in sources)
     spread = math.ceil(node.elements / min(source.elements for source in sources))
-    if node.op == "linear":
-        rows, columns = node.arguments["weight"].shape
+    weight = node.arguments.get("weight")
+    if node.op == "linear" and isinstance(weight, Tensor):
+        rows, columns = weight.shape
         return columns + 1, rows
-    if node.op == "convolution":
-        weight = node.arguments["weight"]
+    if node.op == "convolution" and isinstance(weight, Tensor):
         taps, groups = weight[0, 0].numel(), node.arguments["groups"]
         across = (weight.shape[1] * taps + 1, weight.shape[0] // groups * taps)
         return (across[1] + 1, across[0]) if node.arguments["transposed"] else across
@@ -105,7 +105,6 @@ class Roundoff:
     underflow: Tensor | float = 0.0
     _affine: dict[int, Tensor] = field(default_factory=dict)
     _own: dict[int, Tensor] = field(default_factory=dict)
-    _lengths: dict[int, tuple[int, int]] = field(default_factory=dict)
 
     @property
     def _unit(self) -> float:
@@ -124,18 +123,18 @@ class Roundoff:
         self, node: Node, found: Bounds, operands: Sequence[Bounds], batch: int
     ) -> tuple[Tensor | None, Tensor | None]:
         """How far a run may be off ``[batch, elements]``, and the interval pass itself; None for nothing."""
-        if node.kind is Kind.MAXIMUM:
-            return None, None
         largest = [_largest(bounds) for bounds in operands]
         tiny = torch.finfo(found.lower.dtype).tiny
         if node.kind is not Kind.AFFINE:
-            sizes = [_largest(found).reshape(batch, -1), *(size.reshape(batch, -1) for size in largest)]
-            self.underflow = self.underflow + 16 * tiny * sizes[1].sum(1, keepdim=True)
-            if not self.run or node.op == "relu":
+            sizes = [size.reshape(batch, -1) for size in largest]
+            shared = node.windows.shape[1] if node.windows is not None else 1  # windows that may hold one element
+            self.underflow = self.underflow + 16 * shared * tiny * sum(sizes[1:], sizes[0]).sum(1, keepdim=True)
+            if not self.run or node.op == "relu" or node.kind is Kind.MAXIMUM:
                 return None, None
+            sizes.append(_largest(found).reshape(batch, -1))
             self._own[node.index] = FUNCTION_UNITS * RUN_UNIT * ABOVE * torch.stack(sizes).amax(0)
             return self._own[node.index], None
-        forward, backward = self._lengths[node.index] = sum_lengths(self.network, node)
+        forward, backward = sum_lengths(self.network, node)
         offset = self.network.offsets.get(node.index)
         if not forward and not backward and offset is None:
             return None, None

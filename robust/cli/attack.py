@@ -89,13 +89,8 @@ def attack(
     from robust.cli.attack_compare import read_comparison
     from robust.cli.verify_data import radius
 
-    if limit is not None and limit < 1:
-        raise UsageError("--limit is too small", wanted="at least 1", got=limit)
-    if minimum is not None and not 0 <= minimum <= 1:
-        raise UsageError("--minimum is no share", wanted="0 to 1", got=minimum)
+    _check(limit, minimum, queries)
     epsilons = tuple(sorted({radius(part) for text in eps for part in text.split(",")}))
-    if queries is not None and queries < 3:
-        raise UsageError("--queries is too small", wanted="at least 3", got=queries)
     question = Question(norm.value, epsilons, tier.value, diagnosis, attack_name.value, queries)
     question.make()
     named = sources(
@@ -122,6 +117,15 @@ def attack(
         raise typer.Exit(say_interrupted(ending))
     if status:
         raise typer.Exit(status)
+
+
+def _check(limit: int | None, minimum: float | None, queries: int | None) -> None:
+    if limit is not None and limit < 1:
+        raise UsageError("--limit is too small", wanted="at least 1", got=limit)
+    if minimum is not None and not 0 <= minimum <= 1:
+        raise UsageError("--minimum is no share", wanted="0 to 1", got=minimum)
+    if queries is not None and queries < 3:
+        raise UsageError("--queries is too small", wanted="at least 3", got=queries)
 
 
 def exit_status(run: AttackRun, minimum: float | None) -> int:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib
 import itertools
 from pathlib import Path
 
@@ -16,9 +17,10 @@ from robust.properties import Box, Halfspaces, L2Ball, Property, UnsafeSet, linf
 from robust.record import Verdict
 from tests.graph.architectures import ARCHITECTURES, build
 from tests.verifiers.test_soundness import lowest_found
-from verifiers import BoundVerifier, Effort, Network, Verifier, ball_region, certify
+from verifiers import BoundVerifier, Effort, Network, Region, Verifier, ball_region, certify
 from verifiers.bounding import bounds_and_noise
-from verifiers.certify import rival_matrices
+from verifiers.certify import confirmed_bounds, rival_matrices
+from verifiers.methods import Method
 
 CPU = torch.device("cpu")
 METHODS = ["interval", "crown", "zonotope"]
@@ -357,3 +359,21 @@ def test_the_rounding_of_a_folded_number_does_not_cancel() -> None:
     assert answers[5e-6] == (False, False)  # float32 breaks it, real numbers do not
     assert not answers[1e-5][0]
     assert answers[1e-2] == (True, True)
+
+
+def test_bounds_that_exceed_the_goal_but_not_the_noise_are_still_improved(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``3 + relu(x + 1) - relu(x + 1)`` over [0, 1] is 3, as CROWN finds; intervals say at least 2."""
+    home = importlib.import_module("verifiers.certify")
+    module = nn.Sequential(nn.Linear(1, 2), nn.ReLU(), nn.Linear(2, 1)).requires_grad_(False)
+    module[0].weight.copy_(torch.tensor([[1.0], [1.0]]))
+    module[0].bias.copy_(torch.tensor([1.0, 1.0]))
+    module[2].weight.copy_(torch.tensor([[1.0, -1.0]]))
+    module[2].bias.copy_(torch.tensor([3.0]))
+    network = Network(trace(module, (1,), device=torch.device("cpu")))
+    region = Region(torch.zeros(1, 1).double(), torch.ones(1, 1).double())
+    matrices = torch.ones(1, 1, 1)
+    for noise, proved in ((2.5, True), (3.5, False)):
+        monkeypatch.setattr(home, "noise_at_middle", lambda *_, n=noise: torch.full((1, 1), n, dtype=torch.float64))
+        for method in ("crown-ibp", "crown", Method(steps=2)):
+            found = confirmed_bounds(network, region, matrices, None, method, Effort(), every=False, typical=True)
+            assert bool(found[0, 0] > 0) == proved

@@ -13,9 +13,10 @@ from verifiers.branching.domains import Domains
 from verifiers.branching.layout import Layout, rows_of
 from verifiers.branching.questions import Questions
 from verifiers.branching.split_search import SplitSearch
-from verifiers.certify import COMFORT, MARGIN, noise_at_middle
+from verifiers.certify import COMFORT, noise_at_middle
 from verifiers.linear_bounds import LinearBounds
 from verifiers.memory import Effort, chunk_rows
+from verifiers.rounding import MARGIN
 
 DECAY = 0.93
 """What a step of the search is of the one before it."""

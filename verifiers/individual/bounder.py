@@ -6,17 +6,15 @@ import torch
 from torch import Tensor
 
 from robust.properties.counterparts import Counterparts
-from verifiers.certify import MARGIN
 from verifiers.functions import Functions
 from verifiers.individual.boxes import Boxes
 from verifiers.individual.questions import PairQuestion
-from verifiers.linear_bounds import LinearBounds
 from verifiers.memory import Effort, chunk_samples
 from verifiers.methods import METHODS
 from verifiers.network import Network
 from verifiers.propagation import propagate
 from verifiers.region import Region
-from verifiers.rounding import execution_noise
+from verifiers.rounding import needed
 
 BATCH = 2048
 """Boxes that are bounded together, at most."""
@@ -59,20 +57,10 @@ class Bounder:
         slopes, constants = linear.lines(Functions.of(self.network.graph.output, matrices))
         slopes, constants = slopes.expand(len(boxes), -1, -1), constants.expand(len(boxes), -1)
         excess = constants + region.minimum(slopes) - self.offset
-        excess = torch.nan_to_num(excess, nan=-torch.inf, posinf=-torch.inf) - self._needed(linear, matrices, excess)
+        excess = torch.nan_to_num(excess, nan=-torch.inf, posinf=-torch.inf) - self.slack * matrices.abs().sum(2)
+        offsets = self.offset.expand(len(boxes), -1)
+        excess = excess - needed(linear, matrices, offsets, lambda need: (excess > need).any(1))
         return (excess > 0).cpu(), slopes.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0).cpu()
-
-    def _needed(self, linear: LinearBounds, matrices: Tensor, excess: Tensor) -> Tensor:
-        """What a bound must exceed: rounding of the bound and of a float32 run, and the slack; ``[n, rows]``."""
-        output = self.network.graph.output
-        low, high = linear.bounds[output].flat(len(matrices))
-        size = torch.maximum(low.abs(), high.abs())
-        terms = torch.bmm(matrices.abs(), size[:, :, None])[:, :, 0] + self.offset.abs()
-        need = MARGIN * terms + self.slack * matrices.abs().sum(2)
-        near = torch.nonzero((excess > 0).any(1))[:, 0]
-        if len(near):
-            need[near] += execution_noise(linear.take(near), output, matrices[near], typical=True)
-        return need
 
     def reach(self, boxes: Boxes, slopes: Tensor) -> Tensor:
         """How much each dimension moves the question, ``[n, dimensions]``; 0 where it cannot be halved."""

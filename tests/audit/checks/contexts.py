@@ -9,11 +9,24 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from robust.audit.check import Check, Context, Results
 from robust.data.dataset import Dataset
 from robust.record import Finding
 from tests.doubles import ModuleClassifier
+
+
+class Mean(nn.Module):
+    """Class 1 where the mean of the picture is above a limit."""
+
+    def __init__(self, limit: float) -> None:
+        super().__init__()
+        self.limit = limit
+
+    def forward(self, x: Tensor) -> Tensor:
+        score = x.flatten(1).mean(1, keepdim=True) - self.limit
+        return torch.cat([score * 0, score], 1)
 
 
 def dataset(samples: NDArray[Any], labels: NDArray[Any], name: str = "made") -> Dataset:

@@ -15,22 +15,10 @@ from robust.audit.checks.corruption_findings import findings as conclude
 from robust.audit.checks.corruptions import NAMES, CorruptionsCheck, CorruptionsSettings, Name
 from robust.properties.corruptions import CORRUPTIONS
 from robust.record import CurvePlot, Finding, Images, Outcome, Table
-from tests.audit.checks.contexts import context, dataset, findings, results
+from tests.audit.checks.contexts import Mean, context, dataset, findings, results
 from tests.doubles import ModuleClassifier
 
 CHECK = CorruptionsCheck()
-
-
-class Mean(nn.Module):
-    """Class 1 where the mean of the picture is above a limit."""
-
-    def __init__(self, limit: float) -> None:
-        super().__init__()
-        self.limit = limit
-
-    def forward(self, x: Tensor) -> Tensor:
-        score = x.flatten(1).mean(1, keepdim=True) - self.limit
-        return torch.cat([score * 0, score], 1)
 
 
 class Spread(nn.Module):

@@ -15,22 +15,10 @@ from robust.audit.checks.manipulations import FAMILIES, ManipulationsCheck, Mani
 from robust.errors import PlanError, RobustError
 from robust.properties import Box
 from robust.record import Finding, Images, Outcome, Table
-from tests.audit.checks.contexts import context, dataset, findings
+from tests.audit.checks.contexts import Mean, context, dataset, findings
 from tests.doubles import ModuleClassifier
 
 CHECK = ManipulationsCheck()
-
-
-class Mean(nn.Module):
-    """Class 1 where the mean of the picture is above a limit."""
-
-    def __init__(self, limit: float) -> None:
-        super().__init__()
-        self.limit = limit
-
-    def forward(self, x: Tensor) -> Tensor:
-        score = x.flatten(1).mean(1, keepdim=True) - self.limit
-        return torch.cat([score * 0, score], 1)
 
 
 class Backdoor(nn.Module):
