@@ -64,6 +64,15 @@ def output_bounds(
     return call
 
 
+def margins(library: Any, bounded: Any, lower: Tensor, upper: Tensor, matrix: Tensor) -> Tensor:
+    """CROWN's lower bounds ``[n, m]`` of ``matrix @ outputs``, ``matrix`` ``[n, m, outputs]``; no upper ones."""
+    ball = library.PerturbationLpNorm(norm=np.inf, x_L=lower, x_U=upper)
+    point = library.BoundedTensor((lower + upper) / 2, ball)
+    with torch.no_grad():
+        low, _ = bounded.compute_bounds(x=(point,), C=matrix, method="CROWN", bound_upper=False)
+    return low.detach()
+
+
 def _put_back_what_is_gone() -> None:
     import torch.onnx.symbolic_helper as helper
 
