@@ -65,7 +65,7 @@ def bounds_and_noise(
     In float64 the bounds allow for their own rounding, where ``provable`` says that this is known.
     """
     network = network if isinstance(network, Network) else Network(network)
-    run = False if network.graph.dtype == torch.float64 and provable(network, region, method) else None
+    run = False if network.graph.dtype == torch.float64 and provable(network, method) else None
     return _pairs(network, region, matrices, method, effort, noise, run, target)
 
 
@@ -90,9 +90,9 @@ def rounded_bounds(
     return _pairs(network, region, matrices, method, effort, False, run, target)
 
 
-def provable(network: Network, region: Region, method: str | Method) -> bool:
-    """Whether ``rounded_bounds`` knows the question: boxes, no forward forms, products that can be relied on."""
-    return region.center is None and not method_of(method).forward and dependable(network)
+def provable(network: Network, method: str | Method) -> bool:
+    """Whether ``rounded_bounds`` knows the question: no forward forms, and products that can be relied on."""
+    return not method_of(method).forward and dependable(network)
 
 
 def _pairs(

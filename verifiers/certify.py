@@ -1,7 +1,7 @@
 """Certified accuracy: which samples provably keep their label within a radius, for whole test sets at once.
 
-Over boxes a float32 pass that bounds its own rounding, and that of every float32 run, proves by itself. What it misses
-only because of rounding is computed again in float64, and counts when it exceeds an estimate of the rounding of a run
+A float32 pass that bounds its own rounding, and that of every float32 run, proves by itself. What it misses only
+because of rounding is computed again in float64, and counts when it exceeds an estimate of the rounding of a run
 (``verifiers.rounding``). Where a pass does not bound its rounding (``provable``), the float64 bound must also exceed
 twice its difference to the float32 bound, and ``MARGIN`` of the outputs' magnitude.
 """
@@ -25,7 +25,7 @@ from verifiers.region import Region, ball_region
 from verifiers.rounding import MARGIN, execution_noise
 
 ARITHMETIC = (
-    "real numbers and every float32 run, rounding bounded in the pass; where that falls short, and over L2 balls, "
+    "real numbers and every float32 run, rounding bounded in the pass; where that falls short, "
     "float64 with an estimate of first order for the rounding of a run"
 )
 COMFORT = 1e-4
@@ -162,7 +162,7 @@ def confirmed_bounds(
         others, the float32 bound, but never positive. NaN, and lack of memory even for one set, give minus infinity.
     """
     shift = matrices.new_zeros(matrices.shape[:2]).double() if offsets is None else offsets.double()
-    rigorous = provable(network.to(torch.float32), region, method)
+    rigorous = provable(network.to(torch.float32), method)
     enough, magnitude = shift + slack, torch.zeros_like(shift)
     if not rigorous or method_of(method).steps:
         magnitude = _magnitude(network.to(torch.float32), region, matrices) + shift.abs()
@@ -201,7 +201,7 @@ def _in_single(
     """Bounds by a float32 pass that hold whatever it rounded (minus infinity where that is not known), and as they were
     computed: float64 ``[n, m]`` each."""
     single, goal = network.to(torch.float32), target.float()
-    if provable(single, region, method):
+    if provable(single, method):
         pairs = rounded_bounds(single, region, matrices, method, effort, run=not typical, target=goal).double()
         return pairs[:, :, 0], pairs.sum(2)
     found = lower_bounds(single, region, matrices, method, effort, target=goal).double()

@@ -6,7 +6,7 @@ bounds and the choice of lines, the same pass serves the search and, in another 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import torch
@@ -76,7 +76,7 @@ class LinearBounds:
             value = total.expand(len(region), -1)
         else:
             toll.ends(coefficients, 0)
-            value = total + region_minimum(region, coefficients)
+            value = total + toll.minimum(region, coefficients)
         return value, toll.paid
 
     def lines(
@@ -229,10 +229,8 @@ def windowed_adjoint(network: Network, node: Node, coefficients: Coefficients) -
     return [Coefficients(below.masked(convolution_adjoint(node, coefficients.values, window, below)), below)]
 
 
-def region_minimum(region: Region, coefficients: Coefficients) -> Tensor:
-    """Lower bounds ``[n, m]`` of functions of the input."""
-    if coefficients.window is None or region.center is not None:
-        return region.minimum(coefficients.dense())
+def _windowed_minimum(region: Region, coefficients: Coefficients) -> Tensor:
+    """Lower bounds ``[n, m]`` of functions of windows of the input, over boxes."""
     middle, half = (region.lower + region.upper).flatten(1) / 2, (region.upper - region.lower).flatten(1) / 2
     return coefficients.inner(middle) - Coefficients(coefficients.values.abs(), coefficients.window).inner(half)
 
@@ -277,6 +275,24 @@ class Toll:
         """Functions of a node were minimised between its bounds."""
         if self.linear.roundoff is not None:
             self._pay(current, self.linear.roundoff.of_ends(*self.linear.bounds[index].flat(len(self.linear.region))))
+
+    def minimum(self, region: Region, current: Coefficients) -> Tensor:
+        """Lower bounds ``[n, m]`` of functions of the input, over the sets that they are asked of."""
+        if current.window is not None and region.center is None:
+            return _windowed_minimum(region, current)
+        value, loss = region.valued(current.dense(), self.gamma)
+        self.owe(loss)
+        return value
+
+    @property
+    def gamma(self) -> Callable[[float], float] | None:
+        """From a number of terms to the relative error of their sum; None where rounding is not asked about."""
+        return None if self.linear.roundoff is None else self.linear.roundoff.gamma
+
+    def owe(self, loss: Tensor | None) -> None:
+        """Something else was lost: ``[n, m]``, or None for nothing."""
+        if loss is not None:
+            self.paid = loss if self.paid is None else self.paid + loss
 
     def _pay(self, current: Coefficients, charge: Tensor | None) -> None:
         if charge is None:

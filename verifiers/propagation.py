@@ -53,7 +53,7 @@ def propagate(
         effort: limits.
         rules: operator -> rule.
         known: node -> bounds that hold already, of larger sets, say: what is found is cut to them.
-        roundoff: allow in all bounds for what rounding takes; for boxes, and methods without forward forms.
+        roundoff: allow in all bounds for what rounding takes; for methods without forward forms.
     """
     known = known or {}
     done: dict[int, Tensor] = {}
@@ -61,7 +61,7 @@ def propagate(
     bounds: dict[int, Bounds] = {0: Bounds(region.lower, region.upper)}
     result = LinearBounds(network, region, bounds, rules, roundoff=roundoff)
     exactness = {0: _LOOSE if region.center is not None else _BOX}
-    centers = {0: region.center} if region.norm == "l2" and region.center is not None else {}
+    ball = _Ball(network, region, roundoff) if region.norm == "l2" else None
     for node in network.graph.nodes[1:]:
         effort.check()
         found = interval_step(node, [bounds[i] for i in node.inputs], len(region), rules)
@@ -70,10 +70,8 @@ def propagate(
         if roundoff is not None:
             found = _never_nan(roundoff.widened(node, found, [bounds[i] for i in node.inputs], len(region)))
         exact = _exactness(node, network, exactness)
-        if centers and node.index in network.affine_prefix:
-            centers[node.index] = node.apply([centers[i] for i in node.inputs], len(region))
-            if node.index in network.relaxed_operands:
-                found = _dual_norm(network, region, node, centers[node.index], found)
+        if ball is not None and node.index in network.affine_prefix:
+            found = ball.followed(node, found)
         if node.index in known:
             before = known[node.index]
             found = Bounds(torch.maximum(found.lower, before.lower), torch.minimum(found.upper, before.upper))
@@ -154,14 +152,38 @@ def _exactness(node: Node, network: Network, known: dict[int, int]) -> int:
     return _REACHED if len(node.inputs) == 1 and worst == _BOX else _LOOSE
 
 
-def _dual_norm(network: Network, region: Region, node: Node, center: Tensor, found: Bounds) -> Bounds:
-    """Affine functions over an L2 ball reach ``radius * norm of the row`` beyond the centre's value, and no further."""
-    norms = network.row_norms(node.index)
-    if norms is None or region.radius is None:
-        return found
-    reach = (region.radius[:, None] * norms).reshape(center.shape)
-    lower, upper = torch.maximum(found.lower, center - reach), torch.minimum(found.upper, center + reach)
-    return _never_nan(Bounds(lower, upper))
+class _Ball:
+    """Affine functions over an L2 ball: they reach ``radius * norm of the row`` beyond the centre's value, no further.
+
+    With ``roundoff`` the value at the centre comes with its error. Rows that are multiplied out err by a share of the
+    product of magnitudes, which is as if every input were off by that share of the radius.
+    """
+
+    def __init__(self, network: Network, region: Region, roundoff: Roundoff | None) -> None:
+        self.network, self.roundoff = network, roundoff
+        center = region.lower if region.center is None else region.center
+        self.radius = center.new_zeros(len(center)) if region.radius is None else region.radius
+        self.centers = {0: center}
+        share = 0.0 if roundoff is None else roundoff.of_prefix()
+        self.errors = {0: (share * self.radius).reshape(-1, *[1] * (center.ndim - 1)).expand_as(center)}
+
+    def followed(self, node: Node, found: Bounds) -> Bounds:
+        """Bounds of a node that is an affine function of the input, cut to what the ball allows if they are relaxed."""
+        batch, operands = len(self.radius), [self.centers[i] for i in node.inputs]
+        center = self.centers[node.index] = node.apply(operands, batch)
+        if self.roundoff is not None:
+            errors = self.roundoff.of_points(node, operands, [self.errors[i] for i in node.inputs], batch)
+            self.errors[node.index] = errors.reshape(center.shape)
+        norms = self.network.row_norms(node.index) if node.index in self.network.relaxed_operands else None
+        if norms is None:
+            return found
+        reach = (self.radius[:, None] * norms).reshape(center.shape)
+        if self.roundoff is not None:
+            inputs = self.network.graph.nodes[0].elements
+            reach = reach + self.roundoff.gamma(inputs + 8) * (reach + center.abs()) + self.errors[node.index]
+        return _never_nan(
+            Bounds(torch.maximum(found.lower, center - reach), torch.minimum(found.upper, center + reach))
+        )
 
 
 def _never_nan(bounds: Bounds) -> Bounds:

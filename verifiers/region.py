@@ -18,6 +18,7 @@ from robust.properties.input_sets import Box, InputSet
 from robust.properties.minimisers import by_pixel, l0_gain, l0_move, l1_gain, l1_move, l2_move
 from robust.properties.rounding import outward, step
 
+Gamma = Callable[[float], float]
 NORMS = ("linf", "l2", "l1", "l0")
 MULTIPLIERS = 3
 """Lagrange multipliers that are tried for an L2 ball cut to a box; every one gives a bound."""
@@ -119,18 +120,51 @@ class Region:
         Returns:
             ``[n, m]``.
         """
+        return self.valued(coefficients)[0]
+
+    def valued(self, coefficients: Tensor, gamma: Gamma | None = None) -> tuple[Tensor, Tensor | None]:
+        """``minimum`` as computed, and what rounding may have added to it beyond the inner products with the centre and
+        with the ends of the box: ``[n, m]`` each; None where that is nothing, or not asked.
+
+        Args:
+            coefficients: see ``minimum``.
+            gamma: from a number of terms to the relative error of their sum; None: rounding is not asked about.
+        """
         if self.center is None or self.radius is None:
-            return self._box_minimum(coefficients)
+            return self._box_minimum(coefficients), None
         at_center = _inner(coefficients, self.center.flatten(1))
         if self.norm == "l2":
-            box = self._box_minimum(coefficients)
-            return torch.maximum(box, self._dual(coefficients, self.radius) + at_center)
+            return self._l2_minimum(coefficients, at_center, self.radius, gamma)
         low, high = self._room
         if self.norm == "l1":
-            return at_center - l1_gain(coefficients, low, high, self.radius)
-        pixels = _present(self.pixels)
-        found = at_center - l0_gain(coefficients, low, high, pixels, self.groups, self._most)
-        return found if self.drift is None else found - self.drift[:, None] * coefficients.abs().sum(2)
+            gain = l1_gain(coefficients, low, high, self.radius)
+            return at_center - gain, self._loss(coefficients, gain, gamma)
+        gain = l0_gain(coefficients, low, high, _present(self.pixels), self.groups, self._most)
+        if self.drift is not None:
+            gain = gain + self.drift[:, None] * coefficients.abs().sum(2)
+        return at_center - gain, self._loss(coefficients, gain, gamma)
+
+    def _loss(self, coefficients: Tensor, gain: Tensor, gamma: Gamma | None) -> Tensor | None:
+        """What rounding may have taken from a gain over an L1 or L0 ball.
+
+        A sum of products errs by a share of their sum. In L1 the sums of rooms by which the budget is spent err by a
+        share of the budget and of the last room, which is worth the dearest coefficient.
+        """
+        if gamma is None:
+            return None
+        share = gamma(2 * coefficients.shape[2] + 16)
+        loss = share * gain + self._underflow
+        if self.norm == "l1":
+            furthest = torch.maximum(-self._room[0], self._room[1]).amax(2)
+            loss = loss + share * (_present(self.radius)[:, None] + furthest) * coefficients.abs().amax(2)
+        return loss
+
+    @property
+    def _underflow(self) -> Tensor:
+        """What products too small for the arithmetic may add up to: ``[n, 1]``."""
+        low, high = self._room
+        tiny = torch.finfo(low.dtype).tiny
+        return tiny * (16 + low.shape[2] + (high - low).sum(2))
 
     def minimiser(self, coefficients: Tensor) -> Tensor:
         """Points of the sets where ``<a, x>`` is minimal; for ``l2`` feasible points close to minimal.
@@ -177,27 +211,55 @@ class Region:
         middle, half = self._ends
         return _inner(coefficients, middle) - _inner(coefficients.abs(), half)
 
-    def _dual(self, coefficients: Tensor, radius: Tensor) -> Tensor:
+    def _l2_minimum(
+        self, coefficients: Tensor, at_center: Tensor, radius: Tensor, gamma: Gamma | None
+    ) -> tuple[Tensor, Tensor | None]:
+        """The better of the box and the ball."""
+        box = self._box_minimum(coefficients)
+        ball, loss = self._dual(coefficients, radius, gamma)
+        ball = ball + at_center
+        if loss is None:
+            return torch.maximum(box, ball), None
+        better = ball - loss > box
+        return torch.where(better, ball, box), torch.where(better, loss, 0.0)
+
+    def _dual(self, coefficients: Tensor, radius: Tensor, gamma: Gamma | None) -> tuple[Tensor, Tensor | None]:
         """Lagrangian bound of ``<a, x - c>`` over the ball cut to the box: for every multiplier ``t > 0``,
 
         ``min_x <a, x - c> >= min over the box of <a, d> + (||d||^2 - r^2) / (2 t)``, reached at ``d = clip(-t a)``.
         The first multiplier is optimal for the whole ball; each further one for the coordinates that were not clipped.
+
+        With ``gamma`` also what rounding may have added: a share of the magnitudes that are summed, ``|<a, d>| <=
+        ||a|| ||d||``. That ``d`` is rounded itself costs the square of a unit of ``||d||^2 / (2 t)``, which is less.
         """
         low, high = self._room
         squared = radius[:, None] ** 2
         tiny, largest = torch.finfo(coefficients.dtype).tiny, torch.finfo(coefficients.dtype).max
-        step = radius[:, None] / torch.linalg.vector_norm(coefficients, dim=2).clamp_min(tiny)
+        norm = torch.linalg.vector_norm(coefficients, dim=2)
+        step = (radius[:, None] / norm.clamp_min(tiny)).clamp_max(largest)
         best = torch.full_like(step, -torch.inf)
+        share = 0.0 if gamma is None else gamma(2 * coefficients.shape[2] + 16)
+        loss = None if gamma is None else torch.zeros_like(best)
         for _ in range(MULTIPLIERS):
             wish = coefficients * -step[:, :, None]
             move = torch.minimum(torch.maximum(wish, low), high)
             spent = (move * move).sum(2)
-            value = (coefficients * move).sum(2) + (spent - squared) / (2 * step.clamp_min(tiny))
-            best = torch.maximum(best, value)
+            half = 2 * step.clamp_min(tiny)
+            value = (coefficients * move).sum(2) + (spent - squared) / half
+            if loss is None:
+                best = torch.maximum(best, value)
+            else:
+                lost = share * (norm * spent.sqrt() + (spent + squared) / half) + self._underflow
+                lost = lost + tiny * (coefficients.shape[2] + 2) / half
+                better = value - lost > best - loss
+                best, loss = torch.where(better, value, best), torch.where(better, lost, loss)
             inside = torch.where(move == wish, wish, 0.0).square().sum(2)
             growth = ((squared - spent + inside).clamp_min(0) / inside.clamp_min(tiny)).sqrt().clamp(1.0, 1e3)
             step = (step * growth).clamp_max(largest)
-        return torch.where(coefficients.abs().amax(2) > tiny, best, torch.zeros_like(best))
+        some = coefficients.abs().amax(2) > tiny
+        if loss is not None:
+            loss = torch.where(some, loss, self._underflow)
+        return torch.where(some, best, torch.zeros_like(best)), loss
 
 
 def kind_of_set(inputs: InputSet) -> Hashable:

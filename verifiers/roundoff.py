@@ -110,6 +110,10 @@ class Roundoff:
     def _unit(self) -> float:
         return torch.finfo(self.network.graph.dtype).eps / 2
 
+    def gamma(self, terms: float) -> float:
+        """Relative error of a sum of so many products in this arithmetic, and a little more."""
+        return ABOVE * gamma(terms, self._unit)
+
     def widened(self, node: Node, found: Bounds, operands: Sequence[Bounds], batch: int) -> Bounds:
         """Interval bounds of a node that hold for real numbers and for runs, where they were computed in this
         arithmetic from such bounds."""
@@ -150,6 +154,36 @@ class Roundoff:
         self._affine[node.index] = charge if own is None else charge + own
         lost = 2 * ABOVE * gamma(forward + 2, self._unit) * magnitude + tiny * forward if forward else None
         return own, lost
+
+    def of_points(self, node: Node, points: Sequence[Tensor], errors: Sequence[Tensor], batch: int) -> Tensor:
+        """How far an affine node may be off where its operands are computed points: ``[batch, elements]``.
+
+        Args:
+            node: in this arithmetic; ``widened`` has seen it.
+            points: of its operands ``[batch, *shape]``.
+            errors: how far each of them is off, of the same shapes.
+            batch: number of points.
+        """
+        forward, _ = sum_lengths(self.network, node)
+        offset = self.network.offsets.get(node.index)
+        sizes = [point.abs() + error for point, error in zip(points, errors, strict=True)]
+        if node.op in BILINEAR:
+            carried = node.apply(errors, batch, **absolute_coefficients(node)).reshape(batch, -1)
+        else:
+            carried = node.apply(errors, batch).reshape(batch, -1)
+            if offset is not None:
+                carried = (carried - offset).clamp_min(0) + self.gamma(4) * (carried.abs() + offset.abs())
+        tiny = torch.finfo(carried.dtype).tiny
+        lost = ABOVE * carried + tiny * forward
+        if forward:
+            lost = lost + 2 * ABOVE * gamma(forward + 2, self._unit) * self._magnitude(node, sizes, batch, offset)
+        own = self._own.get(node.index)
+        return lost if own is None else lost + own
+
+    def of_prefix(self) -> float:
+        """Relative error of rows of affine functions of the input, multiplied out backward."""
+        nodes = (self.network.graph.nodes[index] for index in self.network.affine_prefix if index)
+        return self.gamma(sum(sum_lengths(self.network, node)[1] + 2 for node in nodes))
 
     def _magnitude(self, node: Node, largest: Sequence[Tensor], batch: int, offset: Tensor | None) -> Tensor:
         """``|W| |u| + |b|`` or more: ``[batch, elements]``."""

@@ -199,7 +199,7 @@ class SlopeSearch:
             current, constant = self._enter(graph.nodes[0], collected[0])
             self._input = current.values
             toll.ends(current, 0)
-            total = (total if constant is None else total + constant) + self._least(self._input)
+            total = (total if constant is None else total + constant) + self._least(self._input, toll)
         self.paid = toll.paid
         return total.expand(count, -1) if self.paid is None else total - self.paid
 
@@ -210,11 +210,11 @@ class SlopeSearch:
     def _leave(self, node: Node, values: Tensor, rate: float) -> None:
         """Called on the way forward with a node's values ``[n, m, elements]`` at the minimising point."""
 
-    def _least(self, coefficients: Tensor) -> Tensor:
+    def _least(self, coefficients: Tensor, toll: Toll) -> Tensor:
         """Minimum ``[n, m]`` of functions of the input."""
         region = self.linear.region if self.samples is None else self.linear.region.take(self.samples)
         self._region = region
-        return region.minimum(coefficients)
+        return toll.minimum(region, Coefficients(coefficients))
 
     def _point(self) -> Tensor:
         """Where the functions of the last pass are minimal: ``[n, m, inputs]``."""

@@ -97,7 +97,8 @@ def l2_move(coefficients: Tensor, low: Tensor, high: Tensor, radius: Tensor) -> 
     length never exceeds the radius but for rounding, which a last scaling removes.
     """
     tiny, largest = torch.finfo(coefficients.dtype).tiny, torch.finfo(coefficients.dtype).max
-    step: Tensor = radius[:, None] / torch.linalg.vector_norm(coefficients, dim=2).clamp_min(tiny)
+    norm: Tensor = torch.linalg.vector_norm(coefficients, dim=2)
+    step: Tensor = (radius[:, None] / norm.clamp_min(tiny)).clamp_max(largest)
     squared = radius[:, None] ** 2
     for _ in range(L2_STEPS):
         wish = coefficients * -step[:, :, None]

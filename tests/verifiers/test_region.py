@@ -284,3 +284,48 @@ def test_pixels_of_several_channels_move_together(seed: int) -> None:
     points = region.minimiser(functions[None])
     assert bool(ball.contains(points.reshape(5, 2, 3)).all())
     torch.testing.assert_close((points * functions).sum(2), region.minimum(functions[None]))
+
+
+@pytest.mark.parametrize("norm", ["l2", "l1", "l0"])
+@given(
+    seed=st.integers(0, 10_000), size=st.sampled_from([1, 3, 40, 600]), scale=st.sampled_from([1e-30, 1e-4, 1.0, 1e6])
+)
+@settings(max_examples=40, deadline=None, derandomize=True)
+def test_float32_minima_less_their_rounding_lie_below_the_minimum(
+    norm: str, seed: int, size: int, scale: float
+) -> None:
+    region, a = _rounded_balls(norm, seed, size, scale)
+    value, loss = region.valued(a, lambda terms: terms * 2.0**-24 * 1.1)
+    assert loss is not None
+    assert bool((loss >= 0).all())
+    products = (a.abs() * torch.maximum(region.lower.abs(), region.upper.abs())[:, None]).sum(2)
+    bound = (value - loss - 1.1 * (size + 8) * 2.0**-24 * products).double()
+    wide = region.to(torch.float64)
+    moved = (a.double() * wide.minimiser(a.double())).sum(2)  # a point of the set: no minimum is above it
+    assert bool((bound <= moved + 1e-13 * products.double()).all())
+    if norm != "l2":
+        assert bool((bound <= wide.minimum(a.double()) + 1e-13 * products.double()).all())
+
+
+@pytest.mark.parametrize("norm", ["l2", "l1", "l0"])
+def test_without_their_rounding_float32_minima_do_not(norm: str) -> None:
+    above = 0
+    for seed in range(20):
+        region, a = _rounded_balls(norm, seed, 600, 1.0)
+        wide = region.to(torch.float64)
+        reached = (a.double() * wide.minimiser(a.double())).sum(2)
+        above += bool((region.minimum(a).double() > reached + 1e-9).any())
+    assert above > 3
+
+
+def _rounded_balls(norm: str, seed: int, size: int, scale: float) -> tuple[Region, Tensor]:
+    """Four float32 balls and functions, some of whose coefficients are zero or all alike."""
+    generator = torch.Generator().manual_seed(seed)
+    center = scale * torch.randn(4, size, generator=generator)
+    room = scale * torch.rand(2, 4, size, generator=generator) * (torch.rand(2, 4, 1, generator=generator) * 3).exp2()
+    radius = scale * torch.rand(4, generator=generator) * math.sqrt(size)
+    pixels = torch.randint(0, size + 1, (4,), generator=generator) if norm == "l0" else None
+    a = torch.randn(4, 3, size, generator=generator)
+    a[:, 1] *= torch.rand(4, size, generator=generator) > 0.5
+    a[:, 2] = 1
+    return Region(center - room[0], center + room[1], center, radius, norm, pixels), a

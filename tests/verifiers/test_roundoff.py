@@ -86,6 +86,50 @@ def test_no_run_and_no_real_value_leaves_float32_bounds(name: str, run: bool) ->
         assert scale > 1 or bool((paid < 5e-3 * (1 + bound.abs())).all())
 
 
+def small_balls(shape: tuple[int, ...], norm: str, radius: float, generator: torch.Generator) -> Region:
+    """Three balls of float32 numbers, some of their boxes cut."""
+    middle = 2 * torch.rand(3, *shape, generator=generator) - 1
+    reach = 1.0 if norm == "l0" else radius
+    cut = torch.where(torch.rand(middle.shape, generator=generator) > 0.5, 0.3, 1.0)
+    ends = middle - reach * cut, middle + reach
+    pixels = torch.tensor([0, 1, 2]) if norm == "l0" else None
+    radii = torch.full((3,), 2 * max(1.0, float(len(shape))) if norm == "l0" else radius)
+    return Region(*ends, middle, radii, norm, pixels)
+
+
+def ball_points(region: Region, functions: Tensor, network: Network, generator: torch.Generator) -> list[Tensor]:
+    """Centres, and float32 points of the balls in the directions that lower the functions (and some other)."""
+    center = region.center
+    assert center is not None
+    assert region.radius is not None
+    point = center.double().clone().requires_grad_(True)
+    outputs = network.graph.to(torch.float64).forward(point).flatten(1)
+    (slope,) = torch.autograd.grad((functions[:, 0] * outputs).sum(), point)
+    directions = torch.stack([slope.flatten(1), torch.randn(slope.flatten(1).shape, generator=generator).double()], 1)
+    moved = region.to(torch.float64).minimiser(torch.nan_to_num(directions))
+    shrunk = center.double()[:, None].flatten(2) + (moved - center.double()[:, None].flatten(2)) * (1 - 1e-6)
+    return [center, *(shrunk[:, row].reshape(center.shape).float() for row in range(2))]
+
+
+@pytest.mark.parametrize("run", [False, True], ids=["real", "run"])
+@pytest.mark.parametrize("norm", ["l2", "l1", "l0"])
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_no_run_and_no_real_value_leaves_float32_bounds_over_balls(name: str, norm: str, run: bool) -> None:
+    module, shape = build(name)
+    network = Network(trace(module.float().requires_grad_(False), shape, device=CPU))
+    generator = torch.Generator().manual_seed(6)
+    functions = asked_of(network, generator)
+    for radius, method in ((0.0, "crown"), (1e-6, "crown"), (1e-6, "interval")):
+        region = small_balls(shape, norm, radius, generator)
+        bound = rounded_bounds(network, region, functions, method, run=run)[:, :, 0]
+        graph = network.graph if run else network.graph.to(torch.float64)
+        for point in ball_points(region, functions, network, generator):
+            output = graph.forward(point.to(graph.dtype)).flatten(1).double()
+            over = torch.bmm(functions, output[:, :, None])[:, :, 0] - bound.double()
+            slack = 0.0 if run else 1e-13 * float(bound.abs().nan_to_num(0, 0, 0).max())
+            assert not bool((over < -slack).any()), (method, radius, over.min())
+
+
 def test_without_the_allowance_values_do_leave_float32_bounds() -> None:
     broken = 0
     for name in ARCHITECTURES:
@@ -167,16 +211,13 @@ def test_bounds_at_a_point_stay_below_the_rational_value(dtype: torch.dtype, see
 def test_where_it_is_not_known_it_is_not_asked() -> None:
     module, shape = build("convolutional")
     network = Network(trace(module.float().requires_grad_(False), shape, device=CPU))
-    box = Region(torch.zeros(1, *shape), torch.ones(1, *shape))
-    ball = Region(box.lower, box.upper, box.lower, torch.ones(1))
-    assert provable(network, box, "crown")
-    assert not provable(network, ball, "crown")
-    assert not any(provable(network, box, method) for method in FORWARD)
+    assert provable(network, "crown")
+    assert not any(provable(network, method) for method in FORWARD)
     before = torch.get_float32_matmul_precision()
     try:
         torch.set_float32_matmul_precision("medium")
-        assert not provable(network, box, "crown")
-        assert provable(network.to(torch.float64), box, "crown")
+        assert not provable(network, "crown")
+        assert provable(network.to(torch.float64), "crown")
     finally:
         torch.set_float32_matmul_precision(before)
 

@@ -46,7 +46,7 @@ def crown_bounds(network: Network, region: Region, effort: Effort) -> LinearBoun
         effort: limits.
     """
     single = network.to(torch.float32)
-    if not provable(single, region, "crown"):
+    if not provable(single, "crown"):
         return propagate(network, region, METHODS["crown"], effort)
     found = propagate(single, region.to(torch.float32), METHODS["crown"], effort, roundoff=Roundoff(single, run=False))
     bounds = {index: Bounds(ends.lower.double(), ends.upper.double()) for index, ends in found.bounds.items()}

@@ -20,7 +20,7 @@ from robust.graph import Node
 from verifiers.branching.domains import LOWER, UPPER, Domains
 from verifiers.branching.layout import Layout, rows_of
 from verifiers.functions import Coefficients, Functions
-from verifiers.linear_bounds import LinearBounds
+from verifiers.linear_bounds import LinearBounds, Toll
 from verifiers.memory import Effort
 from verifiers.region import Region
 from verifiers.relaxations.maximum import MaximumRelaxation
@@ -227,8 +227,10 @@ class SplitSearch(SlopeSearch):
         choice.parameter = torch.clamp(parameter, choice.low, choice.high)
         return choice
 
-    def _least(self, coefficients: Tensor) -> Tensor:
-        return self.whole.minimum(self._by_set(coefficients)).reshape(-1, 1)
+    def _least(self, coefficients: Tensor, toll: Toll) -> Tensor:
+        value, loss = self.whole.valued(self._by_set(coefficients), toll.gamma)
+        toll.owe(None if loss is None else loss.reshape(-1, 1))
+        return value.reshape(-1, 1)
 
     def _point(self) -> Tensor:
         return self.whole.minimiser(self._by_set(self._input)).reshape(len(self._input), 1, -1)

@@ -91,8 +91,8 @@ class Certificates(Check):
     limitations: ClassVar[tuple[str, ...]] = (
         "A sample without a certificate is undecided, not broken: these bounds are incomplete and fall short on "
         "networks that were not trained for them.",
-        "The proof speaks of the network as an operation graph. Over L-inf balls rounding, of the bounds and of any "
-        "float32 run of that graph, is bounded in the same pass; over L2 balls, and where that falls short, it is "
+        "The proof speaks of the network as an operation graph. Rounding, of the bounds and of any "
+        "float32 run of that graph, is bounded in the same pass; where that falls short, it is "
         "estimated. The runtime that executes the model may compute otherwise: a proof must also exceed twice the "
         "largest difference to it that was seen in the same balls.",
         "The proof speaks of these samples and these balls, and says nothing about rotations, occlusions or other "
