@@ -84,6 +84,8 @@ class LinearBounds:
     ) -> tuple[Tensor, Tensor]:
         """Linear functions of the input that lie below linear functions of nodes' values, over each set.
 
+        Where rounding is asked about, their constants are less all that it takes, also from their minimum over a box.
+
         Args:
             functions: ``m`` per sample.
             samples: int64 ``[n]``, which sets of the region they are asked of; all of them, in order, by default.
@@ -92,11 +94,12 @@ class LinearBounds:
         Returns:
             Coefficients ``[n or 1, m, inputs]`` and constants ``[n or 1, m]``; NaN where bounds overflow.
         """
-        coefficients, total = self._backward(functions, samples, False, passed)
+        toll = Toll(self, samples)
+        coefficients, total = self._backward(functions, samples, False, passed, toll)
         if coefficients is None:
-            inputs = self.network.graph.nodes[0].elements
-            return total.new_zeros(*total.shape, inputs), total
-        return coefficients.dense(), total
+            coefficients = Coefficients(total.new_zeros(*total.shape, self.network.graph.nodes[0].elements))
+        toll.ends(coefficients, 0)
+        return coefficients.dense(), total if toll.paid is None else total - toll.paid
 
     def _backward(
         self,

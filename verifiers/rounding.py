@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from robust.graph import Kind, Node
-from robust.graph.operators import REARRANGING
+from robust.graph.operators import REARRANGING, RELATIVE
 from verifiers.interval import Bounds
 from verifiers.linear_bounds import LinearBounds
 from verifiers.sensitivity import absolute, sensitivities
@@ -61,7 +61,8 @@ def execution_noise(linear: LinearBounds, index: int, coefficients: Tensor, *, t
 
 
 def needed(linear: LinearBounds, matrices: Tensor, offsets: Tensor, near: Callable[[Tensor], Tensor]) -> Tensor:
-    """What float64 bounds of ``matrix @ outputs - offset`` must exceed: their own rounding, and that of a run.
+    """What float64 bounds of ``matrix @ outputs - offset`` must exceed: their own rounding, where the pass does not allow
+    for it, and that of a run.
 
     Args:
         linear: bounds of ``n`` sets.
@@ -74,8 +75,10 @@ def needed(linear: LinearBounds, matrices: Tensor, offsets: Tensor, near: Callab
         ``[n, m]``.
     """
     output = linear.network.graph.output
-    size = _largest(linear.bounds[output]).reshape(len(matrices), -1)
-    need = MARGIN * (torch.bmm(matrices.abs(), size[:, :, None])[:, :, 0] + offsets.abs())
+    need = torch.zeros_like(offsets)
+    if linear.roundoff is None:
+        size = _largest(linear.bounds[output]).reshape(len(matrices), -1)
+        need = MARGIN * (torch.bmm(matrices.abs(), size[:, :, None])[:, :, 0] + offsets.abs())
     rows = torch.nonzero(near(need))[:, 0]
     if len(rows):
         part = linear if len(rows) == len(matrices) else linear.take(rows)
@@ -92,11 +95,13 @@ def _in_single(linear: LinearBounds) -> LinearBounds:
 def _magnitude(linear: LinearBounds, node: Node, batch: int) -> Tensor | None:
     """The sum of the absolute values that each element of a node adds up; None where nothing is rounded.
 
-    Of a nonlinear node: the larger of its own value and its operands', which is what formulas of such functions hold.
+    Of a nonlinear node: its own value; unless ``RELATIVE``, the larger of this and its operands, which formulas hold.
     """
     if node.kind in (Kind.INPUT, Kind.MAXIMUM) or node.op in REARRANGING or node.op in EXACT:
         return None
     largest = [_largest(linear.bounds[source]) for source in node.inputs]
+    if node.op in RELATIVE and node.kind is not Kind.AFFINE:
+        return _largest(linear.bounds[node.index])
     if node.kind is not Kind.AFFINE:
         return torch.stack(
             [value.reshape(batch, -1) for value in (_largest(linear.bounds[node.index]), *largest)]

@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 from robust.graph import Kind, Node
-from robust.graph.operators import BILINEAR, REARRANGING
+from robust.graph.operators import BILINEAR, REARRANGING, RELATIVE
 from verifiers.interval import Bounds, absolute_coefficients
 from verifiers.network import Network
 from verifiers.relaxations import Lines, Relaxation
@@ -33,8 +33,10 @@ from verifiers.relaxations.maximum import MaximumRelaxation
 
 RUN_UNIT = 2.0**-24
 """Largest relative error of one rounding to float32, in which models run."""
+RUN_TINY = 2.0**-126
+"""What a run may lose where numbers are too small for float32."""
 FUNCTION_UNITS = 4
-"""Units by which a run's nonlinear function may be off, of its value's or its operand's magnitude."""
+"""Units by which a run's nonlinear function may be off, of its value or (unless ``RELATIVE``) its operand."""
 LARGEST = 0.01
 """Sums so long that they may lose more than this are not bounded."""
 ABOVE = 1.03
@@ -135,8 +137,9 @@ class Roundoff:
             self.underflow = self.underflow + 16 * shared * tiny * sum(sizes[1:], sizes[0]).sum(1, keepdim=True)
             if not self.run or node.op == "relu" or node.kind is Kind.MAXIMUM:
                 return None, None
-            sizes.append(_largest(found).reshape(batch, -1))
-            self._own[node.index] = FUNCTION_UNITS * RUN_UNIT * ABOVE * torch.stack(sizes).amax(0)
+            own = _largest(found).reshape(batch, -1)
+            own = own if node.op in RELATIVE else torch.stack([own, *sizes]).amax(0)
+            self._own[node.index] = FUNCTION_UNITS * RUN_UNIT * ABOVE * own + RUN_TINY
             return self._own[node.index], None
         forward, backward = sum_lengths(self.network, node)
         offset = self.network.offsets.get(node.index)

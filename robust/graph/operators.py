@@ -122,6 +122,13 @@ REARRANGING = frozenset(
 )
 """Operators that move elements, each to at most one place: the image of a box is a box."""
 
+RELATIVE = frozenset(
+    {"exp", "sqrt", "rsqrt", "reciprocal", "mul", "mul_convex"}
+    | {"leaky_relu", "abs", "sign", "floor", "ceil", "round"}
+)
+"""Nonlinear operators that libraries compute to a few units of their value. Others, formulas with sums in them or ranges
+that are cut, are off by units of their operand as well."""
+
 COPYING = REARRANGING | {"expand", "repeat", "index_select", "upsample_nearest2d"}
 """Operators whose elements are elements of their operand, or constants."""
 

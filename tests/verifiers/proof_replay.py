@@ -14,6 +14,7 @@ from torch import Tensor
 
 from robust.properties import Property
 from verifiers.bound_stages import bound_margins
+from verifiers.bounding import provable
 from verifiers.branching.box_margins import rounding
 from verifiers.branching.box_method import OVER_ZONOTOPES
 from verifiers.branching.clipping import clipped
@@ -30,6 +31,7 @@ from verifiers.network import Network
 from verifiers.propagation import propagate
 from verifiers.region import Region, region_of
 from verifiers.relaxations import RULES
+from verifiers.roundoff import Roundoff
 
 Arrays = Mapping[str, NDArray[Any]]
 TOLERANCE = 1e-6
@@ -90,7 +92,8 @@ class _Boxes:
         inherits = bool(self.arrays["inherits"][row])
         known = self.inner[int(self.arrays["parent"][row])] if inherits else {}
         method = replace(METHODS["crown"] if self.method == "crown" else OVER_ZONOTOPES, alone=True)
-        linear = propagate(self.network, region, method, Effort(), known=known)
+        roundoff = Roundoff(self.network, run=False) if provable(self.network, method) else None
+        linear = propagate(self.network, region, method, Effort(), known=known, roundoff=roundoff)
         kept = (index for index in self.network.relaxed_operands if index not in self.network.affine_prefix)
         self.inner[row] = {index: linear.bounds[index] for index in kept}
         owner = torch.zeros(1, dtype=torch.int64)

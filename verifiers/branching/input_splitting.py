@@ -16,6 +16,7 @@ from torch import Tensor
 from robust.errors import PropertyError
 from robust.properties import Property
 from robust.record.answer import Verdict
+from verifiers.bounding import provable
 from verifiers.branching.box_margins import rounding
 from verifiers.branching.box_method import quickest
 from verifiers.branching.box_witnesses import BoxWitnesses
@@ -33,6 +34,7 @@ from verifiers.methods import METHODS
 from verifiers.network import Network
 from verifiers.propagation import propagate
 from verifiers.region import Region, region_of
+from verifiers.roundoff import Roundoff
 
 FINEST = 2.0**-30
 """A box is not split where every side is at most this share of the whole input set's."""
@@ -163,7 +165,9 @@ class _Search:
         lower, upper = self._whole(boxes)
         shape = self.network.graph.input_shape
         region = Region(lower.reshape(-1, *shape), upper.reshape(-1, *shape))
-        linear = propagate(self.network, region, self.method, self.effort, known=self._known(boxes))
+        roundoff = Roundoff(self.network, run=False) if provable(self.network, self.method) else None
+        known = self._known(boxes)
+        linear = propagate(self.network, region, self.method, self.effort, known=known, roundoff=roundoff)
         matrices = self.questions.matrix[boxes.owner]
         passed: dict[int, Tensor] = {}
         slopes, constants = linear.lines(Functions.of(self.network.graph.output, matrices), passed=passed)

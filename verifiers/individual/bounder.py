@@ -15,6 +15,7 @@ from verifiers.network import Network
 from verifiers.propagation import propagate
 from verifiers.region import Region
 from verifiers.rounding import needed
+from verifiers.roundoff import Roundoff
 
 BATCH = 2048
 """Boxes that are bounded together, at most."""
@@ -52,7 +53,8 @@ class Bounder:
         shape = self.network.graph.input_shape
         low, high = (end.to(self.matrix.device).reshape(-1, *shape) for end in ends)
         region = Region(low, high)
-        linear = propagate(self.network, region, METHODS["crown"], self.effort)
+        roundoff = Roundoff(self.network, run=False)
+        linear = propagate(self.network, region, METHODS["crown"], self.effort, roundoff=roundoff)
         matrices = self.matrix.expand(len(boxes), -1, -1)
         slopes, constants = linear.lines(Functions.of(self.network.graph.output, matrices))
         slopes, constants = slopes.expand(len(boxes), -1, -1), constants.expand(len(boxes), -1)
