@@ -217,6 +217,5 @@ def _cast(linear: LinearBounds, samples: Tensor | None, matrices: Tensor) -> Ten
     """What the functions' coefficients may have lost on the way into the pass's arithmetic: ``[n, m]``."""
     if linear.roundoff is None:
         return 0.0
-    output = linear.network.graph.output
-    unit = linear.roundoff.of_sum(linear.bounds[output], len(linear.region))
+    unit = linear.roundoff.of_sum(linear.largest(linear.network.graph.output))
     return inner(matrices.abs(), unit if samples is None else unit[samples])

@@ -144,6 +144,12 @@ class LinearBounds:
         }
         return LinearBounds(self.network, self.region.take(samples), bounds, self.rules)
 
+    def largest(self, index: int) -> Tensor:
+        """The largest magnitude of each element of a node: ``[n, elements]``."""
+        if self.roundoff is not None and index in self.roundoff.reach:
+            return self.roundoff.reach[index]
+        return largest_of(self.bounds[index], len(self.region))
+
     def charge(self, node: Node, family: bool = False) -> Tensor | None:
         """What a step through a node costs per unit of coefficient ``[n, elements]``; None for nothing."""
         if self.roundoff is None:
@@ -272,12 +278,12 @@ class Toll:
     def sum(self, current: Coefficients, index: int) -> None:
         """Coefficients of a node were added to others."""
         if self.linear.roundoff is not None:
-            self._pay(current, self.linear.roundoff.of_sum(self.linear.bounds[index], len(self.linear.region)))
+            self._pay(current, self.linear.roundoff.of_sum(self.linear.largest(index)))
 
     def ends(self, current: Coefficients, index: int) -> None:
         """Functions of a node were minimised between its bounds."""
         if self.linear.roundoff is not None:
-            self._pay(current, self.linear.roundoff.of_ends(*self.linear.bounds[index].flat(len(self.linear.region))))
+            self._pay(current, self.linear.roundoff.of_ends(self.linear.largest(index)))
 
     def minimum(self, region: Region, current: Coefficients) -> Tensor:
         """Lower bounds ``[n, m]`` of functions of the input, over the sets that they are asked of."""

@@ -61,8 +61,8 @@ def execution_noise(linear: LinearBounds, index: int, coefficients: Tensor, *, t
 
 
 def needed(linear: LinearBounds, matrices: Tensor, offsets: Tensor, near: Callable[[Tensor], Tensor]) -> Tensor:
-    """What float64 bounds of ``matrix @ outputs - offset`` must exceed: their own rounding, where the pass does not allow
-    for it, and that of a run.
+    """What float64 bounds of ``matrix @ outputs - offset`` must exceed: the rounding of a run, and their own where the
+    pass does not allow for it.
 
     Args:
         linear: bounds of ``n`` sets.

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -100,13 +100,32 @@ class Roundoff:
     Attributes:
         network: in the arithmetic of the pass.
         run: also charge the model's own run in float32.
+        reach: node -> largest magnitudes ``[n, elements]`` where the pass shall use these, and not its own bounds.
     """
 
     network: Network
     run: bool
     underflow: Tensor | float = 0.0
+    reach: Mapping[int, Tensor] = field(default_factory=dict)
     _affine: dict[int, Tensor] = field(default_factory=dict)
     _own: dict[int, Tensor] = field(default_factory=dict)
+
+    @classmethod
+    def over(cls, network: Network, bounds: Mapping[int, Bounds], batch: int) -> Roundoff:
+        """Charges for passes over parts of sets of which all bounds are known; of real numbers, not of runs."""
+        result = cls(network, False, reach={index: largest_of(found, batch) for index, found in bounds.items()})
+        for node in network.graph.nodes[1:]:
+            result._forward(node, bounds[node.index], [bounds[i] for i in node.inputs], batch)
+        return result
+
+    def take(self, samples: Tensor) -> Roundoff:
+        """The charges of the sets ``samples``, in their order; without copies where there is one set."""
+        affine, own, reach = (
+            {index: rows_of(table, samples) for index, table in tables.items()}
+            for tables in (self._affine, self._own, self.reach)
+        )
+        underflow = self.underflow if isinstance(self.underflow, float) else rows_of(self.underflow, samples)
+        return Roundoff(self.network, self.run, underflow, reach, affine, own)
 
     @property
     def _unit(self) -> float:
@@ -137,9 +156,9 @@ class Roundoff:
             self.underflow = self.underflow + 16 * shared * tiny * sum(sizes[1:], sizes[0]).sum(1, keepdim=True)
             if not self.run or node.op == "relu" or node.kind is Kind.MAXIMUM:
                 return None, None
-            own = _largest(found).reshape(batch, -1)
-            own = own if node.op in RELATIVE else torch.stack([own, *sizes]).amax(0)
-            self._own[node.index] = FUNCTION_UNITS * RUN_UNIT * ABOVE * own + RUN_TINY
+            size = _largest(found).reshape(batch, -1)
+            size = size if node.op in RELATIVE else torch.stack([size, *sizes]).amax(0)
+            self._own[node.index] = FUNCTION_UNITS * RUN_UNIT * ABOVE * size + RUN_TINY
             return self._own[node.index], None
         forward, backward = sum_lengths(self.network, node)
         offset = self.network.offsets.get(node.index)
@@ -152,7 +171,7 @@ class Roundoff:
             charge = charge + ABOVE * gamma(len(offset) + len(self.network.graph.nodes) + 2, self._unit) * offset.abs()
         own = None
         if self.run and forward:
-            own = ABOVE * gamma(forward + 1, RUN_UNIT) * magnitude + tiny * forward
+            own = ABOVE * gamma(forward + 1, RUN_UNIT) * magnitude + RUN_TINY * forward
             self._own[node.index] = own
         self._affine[node.index] = charge if own is None else charge + own
         lost = 2 * ABOVE * gamma(forward + 2, self._unit) * magnitude + tiny * forward if forward else None
@@ -230,14 +249,19 @@ class Roundoff:
             return None
         return self.underflow if samples is None else self.underflow[samples]
 
-    def of_sum(self, values: Bounds, batch: int) -> Tensor:
-        """The same for adding up coefficients of a node that several nodes read."""
-        return ABOVE * self._unit * largest_of(values, batch)
+    def of_sum(self, sizes: Tensor) -> Tensor:
+        """The same for adding up coefficients of a node of magnitudes ``[n, elements]``, as several nodes read it."""
+        return ABOVE * self._unit * sizes
 
-    def of_ends(self, lower: Tensor, upper: Tensor) -> Tensor:
-        """The same for taking the minimum over a box ``[n, elements]``."""
-        terms = lower.shape[1] + len(self.network.graph.nodes) + 6
-        return ABOVE * gamma(terms, self._unit) * torch.maximum(lower.abs(), upper.abs())
+    def of_ends(self, sizes: Tensor) -> Tensor:
+        """The same for taking the minimum over a box of magnitudes ``[n, elements]``."""
+        terms = sizes.shape[1] + len(self.network.graph.nodes) + 6
+        return ABOVE * gamma(terms, self._unit) * sizes
+
+
+def rows_of(table: Tensor, samples: Tensor) -> Tensor:
+    """``table [s, ...]`` at ``samples [n]``; without a copy where there is one row."""
+    return table.expand(len(samples), *table.shape[1:]) if len(table) == 1 else table[samples]
 
 
 def largest_of(bounds: Bounds, batch: int) -> Tensor:

@@ -185,7 +185,7 @@ class SlopeSearch:
             current = collected.pop(node.index, None)
             if current is None:
                 continue
-            current, constant = self._enter(node, current)
+            current, constant = self._enter(node, current, toll)
             total = total if constant is None else total + constant
             if node.kind is Kind.AFFINE:
                 parts, constant = through_affine(linear.network, node, current)
@@ -196,14 +196,14 @@ class SlopeSearch:
             toll.step(node, current)
             gather(collected, node, parts, toll)
         if 0 in collected:
-            current, constant = self._enter(graph.nodes[0], collected[0])
+            current, constant = self._enter(graph.nodes[0], collected[0], toll)
             self._input = current.values
             toll.ends(current, 0)
             total = (total if constant is None else total + constant) + self._least(self._input, toll)
         self.paid = toll.paid
         return total.expand(count, -1) if self.paid is None else total - self.paid
 
-    def _enter(self, node: Node, coefficients: Coefficients) -> tuple[Coefficients, Tensor | None]:
+    def _enter(self, node: Node, coefficients: Coefficients, toll: Toll) -> tuple[Coefficients, Tensor | None]:
         """Called with all coefficients on a node, before they go on; may change them and add a constant."""
         return coefficients, None
 

@@ -126,8 +126,8 @@ RELATIVE = frozenset(
     {"exp", "sqrt", "rsqrt", "reciprocal", "mul", "mul_convex"}
     | {"leaky_relu", "abs", "sign", "floor", "ceil", "round"}
 )
-"""Nonlinear operators that libraries compute to a few units of their value. Others, formulas with sums in them or ranges
-that are cut, are off by units of their operand as well."""
+"""Nonlinear operators that libraries compute to a few units of their value. Others, formulas with sums in them or with
+ranges that are cut, are off by units of their operand as well."""
 
 COPYING = REARRANGING | {"expand", "repeat", "index_select", "upsample_nearest2d"}
 """Operators whose elements are elements of their operand, or constants."""

@@ -24,13 +24,11 @@ from verifiers.branching.problem import Problem
 from verifiers.branching.questions import Questions
 from verifiers.functions import Functions
 from verifiers.interval import Bounds
-from verifiers.linear_bounds import LinearBounds
 from verifiers.memory import Effort
 from verifiers.methods import METHODS
 from verifiers.network import Network
 from verifiers.propagation import propagate
 from verifiers.region import Region, region_of
-from verifiers.relaxations import RULES
 from verifiers.roundoff import Roundoff
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -186,14 +184,15 @@ class _Neurons:
 
     def _problem(self, question: int) -> Problem:
         node, place, sign = self.questions[question]
-        ground, bounds, start = int(self.arrays["ground"][question]), {0: self._inputs()}, 0
+        ground, start = int(self.arrays["ground"][question]), 0
+        bounds: dict[int, Bounds] = {}
         for number, index, count in self.arrays["root"].tolist():
             if number == ground:
                 shape = self.network.graph.nodes[index].batched(1)
                 ends = (self.arrays[name][start : start + count] for name in ("root_lower", "root_upper"))
                 bounds[index] = Bounds(*(torch.from_numpy(end.copy()).reshape(shape) for end in ends))
             start += count
-        root = LinearBounds(self.network, self.region, bounds, RULES)
+        root = propagate(self.network, self.region, METHODS["interval"], Effort(), known=bounds)
         columns, slopes = (_grouped(self.arrays[name], ground) for name in ("columns", "slope_places"))
         places = {index: found for index, (found, _) in columns.items()}
         layout = Layout(root, node, places, {index: own for index, (_, own) in columns.items()}, slopes)
@@ -202,9 +201,6 @@ class _Neurons:
         else:
             problem = Problem.inner(root, node, torch.tensor([place]))
         return replace(problem, layout=layout)
-
-    def _inputs(self) -> Bounds:
-        return Bounds(self.region.lower, self.region.upper)
 
     def _bound(self, row: int, entry: int, question: int) -> float:
         a, problem = self.arrays, self._problem(question)

@@ -16,12 +16,13 @@ from torch import Tensor
 
 from robust.graph import Kind, Node
 from verifiers.branching.domains import Domains
-from verifiers.branching.layout import Layout, kink, open_neurons, rows_of
+from verifiers.branching.layout import Layout, kink, open_neurons
 from verifiers.branching.neuron_tree import NeuronTree
 from verifiers.branching.problem import Problem
 from verifiers.branching.split_search import SplitSearch
 from verifiers.memory import Effort
 from verifiers.relaxations.maximum import MaximumRelaxation
+from verifiers.roundoff import rows_of
 from verifiers.slope_search import Choice
 
 NARROW = 1e-4

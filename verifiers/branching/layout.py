@@ -15,6 +15,7 @@ from verifiers.interval import Bounds
 from verifiers.linear_bounds import LinearBounds
 from verifiers.network import Network
 from verifiers.relaxations.maximum import maximum_lines
+from verifiers.roundoff import Roundoff, rows_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,10 +79,12 @@ class Layout:
         return max((columns.stop for _, columns in self.slopes.values()), default=0)
 
     @cached_property
-    def reach(self) -> Mapping[int, Tensor]:
-        """Node -> the largest absolute value ``[s, elements]`` of each element over each whole input set."""
-        found = {index: bounds.flat(self.samples) for index, bounds in self.root.bounds.items()}
-        return {index: torch.maximum(ends[0].abs(), ends[1].abs()) for index, ends in found.items()}
+    def roundoff(self) -> Roundoff:
+        """What rounding takes from float64 passes over parts of the whole input sets."""
+        known = self.root.roundoff
+        if known is not None and known.reach:
+            return known
+        return Roundoff.over(self.network, self.root.bounds, self.samples)
 
     def compact(self) -> tuple[Tensor, Tensor]:
         """Bounds ``[s, width]`` of the root."""
@@ -121,11 +124,6 @@ class Layout:
         nodes = [torch.full_like(places, index) for index, places in self.places.items()]
         empty = torch.zeros(0, dtype=torch.int64, device=self.network.graph.device)
         return torch.cat([empty, *nodes]), torch.cat([empty, *self.places.values()])
-
-
-def rows_of(table: Tensor, samples: Tensor) -> Tensor:
-    """``table [s, ...]`` at ``samples [n]``; without a copy where there is one input set."""
-    return table.expand(len(samples), *table.shape[1:]) if len(table) == 1 else table[samples]
 
 
 def open_neurons(linear: LinearBounds, index: int) -> Tensor:

@@ -10,13 +10,13 @@ from torch import Tensor
 
 from robust.properties import Property
 from verifiers.branching.domains import Domains
-from verifiers.branching.layout import Layout, rows_of
+from verifiers.branching.layout import Layout
 from verifiers.branching.questions import Questions
 from verifiers.branching.split_search import SplitSearch
 from verifiers.certify import COMFORT, noise_at_middle
 from verifiers.linear_bounds import LinearBounds
 from verifiers.memory import Effort, chunk_rows
-from verifiers.rounding import MARGIN
+from verifiers.roundoff import rows_of
 
 DECAY = 0.93
 """What a step of the search is of the one before it."""
@@ -33,8 +33,8 @@ class Problem:
         questions: float64 ``[c, m, outputs]``, the constraints of every clause, zeros behind shorter ones.
         offsets: float64 ``[c, m]``.
         present: bool ``[c, m]``.
-        noise: float64 ``[c, m]``, by how much a bound must exceed zero to count: ``MARGIN`` of the magnitude, and what
-            rounding typically does to a float32 run of the model (see ``noise_at_middle``).
+        noise: float64 ``[c, m]``, by how much a bound must exceed zero to count: by what rounding typically does to a
+            float32 run of the model (see ``noise_at_middle``).
         goal: float64 ``[c, m]``: where the search is content.
         sample: int64 ``[c]``, the input set of each clause.
         case: int64 ``[c]``, the case of each clause.
@@ -67,7 +67,7 @@ class Problem:
         questions, offsets, sample = matrix[case, number], offset[case, number], samples[case]
         outputs = double.graph.forward((region.lower + region.upper) / 2).reshape(len(region), -1)
         magnitude = torch.bmm(questions.abs(), outputs.abs()[sample][:, :, None])[:, :, 0] + offsets.abs()
-        noise = MARGIN * magnitude + noise_at_middle(double, region.take(sample), questions)
+        noise = noise_at_middle(double, region.take(sample), questions)
         goal = ENOUGH * noise + COMFORT * magnitude
         present = asked.real[case, number]
         return cls(Layout.of(root), questions, offsets, present, noise, goal, sample, case, number)
@@ -136,11 +136,12 @@ class Problem:
         return replace(domains, bound=bound, slopes=slopes, multipliers=multipliers, weights=weights)
 
     def confirmed(self, domains: Domains, effort: Effort) -> Tensor:
-        """Bounds ``[n]`` by one pass in float64 with the domains' slopes and multipliers, less what rounding may be
-        worth; positive is a proof."""
+        """Bounds ``[n]`` by one pass in float64 with the domains' slopes and multipliers, less all that it may have
+        rounded, and what that may be worth to a run; positive is a proof."""
         effort.check()
         search = self.search(domains, effort, single=False)
         found = search.bound()
         noise = (self.noise[domains.clause] * domains.weights).sum(1)
-        result = found - noise - search.rounding
+        total = domains.weights.sum(1).clamp_min(1.0)  # the best constraint exceeds zero by the mixture's share of it
+        result = (found - noise - search.mixing) / total
         return torch.where(torch.isfinite(result), result, -torch.inf)

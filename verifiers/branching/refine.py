@@ -19,7 +19,7 @@ from verifiers.branching.domains import Domains
 from verifiers.branching.layout import open_neurons
 from verifiers.branching.neuron_tree import NeuronTree
 from verifiers.branching.problem import Problem
-from verifiers.branching.root import optimised, ordered
+from verifiers.branching.root import optimised, ordered, sound
 from verifiers.interval import Bounds
 from verifiers.linear_bounds import LinearBounds
 from verifiers.memory import Effort
@@ -80,11 +80,11 @@ def refined(
     first = [index for index in sorted(root.network.relaxed_operands) if index not in root.network.affine_prefix]
     changed = False
     for place, index in enumerate(first):
-        current = LinearBounds(root.network, root.region, bounds, root.rules)
+        current = sound(root, bounds)
         open_ = open_neurons(current, index)
         if changed and bool(open_.any()):
             bounds[index] = optimised(current, index, open_, effort, steps)
-            current = LinearBounds(root.network, root.region, bounds, root.rules)
+            current = sound(root, bounds)
             open_ = open_neurons(current, index)
         places = torch.nonzero(open_[0])[:, 0]
         if len(places) and not allowance.used_up:

@@ -3,7 +3,7 @@ float64."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -47,7 +47,7 @@ def crown_bounds(network: Network, region: Region, effort: Effort) -> LinearBoun
     """
     single = network.to(torch.float32)
     if not provable(single, "crown"):
-        return propagate(network, region, METHODS["crown"], effort)
+        return propagate(network, region, METHODS["crown"], effort, roundoff=Roundoff(network, run=False))
     found = propagate(single, region.to(torch.float32), METHODS["crown"], effort, roundoff=Roundoff(single, run=False))
     bounds = {index: Bounds(ends.lower.double(), ends.upper.double()) for index, ends in found.bounds.items()}
     return LinearBounds(network, region, {**bounds, 0: Bounds(region.lower, region.upper)})
@@ -59,11 +59,17 @@ def tightened(linear: LinearBounds, effort: Effort, steps: int) -> LinearBounds:
     for index in sorted(network.relaxed_operands):
         if index in network.affine_prefix and region.center is None:
             continue
-        current = LinearBounds(network, region, bounds, linear.rules)
+        current = sound(linear, bounds)
         open_ = open_neurons(current, index)
         if steps and bool(open_.any()):
             bounds[index] = optimised(current, index, open_, effort, steps)
     return LinearBounds(network, region, bounds, linear.rules)
+
+
+def sound(linear: LinearBounds, bounds: Mapping[int, Bounds]) -> LinearBounds:
+    """Passes over the same sets with other bounds of all nodes, that allow for their own rounding."""
+    roundoff = Roundoff.over(linear.network, bounds, len(linear.region))
+    return LinearBounds(linear.network, linear.region, bounds, linear.rules, roundoff=roundoff)
 
 
 def optimised(linear: LinearBounds, index: int, wanted: Tensor, effort: Effort, steps: int) -> Bounds:

@@ -18,12 +18,13 @@ from torch import Tensor
 
 from robust.graph import Node
 from verifiers.branching.domains import LOWER, UPPER, Domains
-from verifiers.branching.layout import Layout, rows_of
+from verifiers.branching.layout import Layout
 from verifiers.functions import Coefficients, Functions
 from verifiers.linear_bounds import LinearBounds, Toll
 from verifiers.memory import Effort
 from verifiers.region import Region
 from verifiers.relaxations.maximum import MaximumRelaxation
+from verifiers.roundoff import rows_of
 from verifiers.slope_search import MEMORY, Choice, SlopeSearch
 
 MIXING = 2.0
@@ -54,6 +55,12 @@ class Multiplier:
         changed = coefficients.index_add(2, self.places, -self.value[:, None])
         return changed, constant.sum(1, keepdim=True)
 
+    @property
+    def size(self) -> Tensor:
+        """The magnitudes that the constant adds up: ``[n, 1]``."""
+        ends = torch.where(self.value > 0, self.lower, torch.where(self.value < 0, self.upper, 0.0))
+        return (self.value * ends).abs().sum(1, keepdim=True)
+
     def climb(self, values: Tensor, rate: float) -> None:
         """One step up the gradient; ``values [n, 1, elements]`` of the node."""
         x = values[:, 0, self.places]
@@ -76,9 +83,8 @@ class SplitSearch(SlopeSearch):
         weights: what mixes them, ``[n, m]``.
         multipliers: by node.
         starts: nonlinear node -> places ``[k]``, and the parameters ``[n, k]`` to begin with there.
-        watch: nodes whose values at the minimal point are kept in ``values [n, elements]``.
         origin: int64 ``[n]``, which of all input sets each domain is a part of.
-        reach: node -> largest values ``[all sets, elements]``, for ``rounding``; empty in float32.
+        watch: nodes whose values at the minimal point are kept in ``values [n, elements]``.
     """
 
     node: int = field(kw_only=True)
@@ -92,8 +98,6 @@ class SplitSearch(SlopeSearch):
     outputs: Tensor | None = None
     values: dict[int, Tensor] = field(default_factory=dict)
     watch: frozenset[int] = frozenset()
-    reach: Mapping[int, Tensor] = field(default_factory=dict)
-    mass: Tensor | None = None
     _mixed: tuple[Tensor, Functions] | None = None
 
     @classmethod
@@ -125,7 +129,8 @@ class SplitSearch(SlopeSearch):
             whole = whole.take(samples)
         region = Region(rows_of(whole.lower, samples), rows_of(whole.upper, samples)) if len(whole) == 1 else whole
         bounds = layout.bounds(domains.lower, domains.upper, samples, dtype)
-        linear = LinearBounds(layout.network.to(dtype), region, bounds, layout.root.rules)
+        roundoff = None if single else layout.roundoff.take(samples)
+        linear = LinearBounds(layout.network.to(dtype), region, bounds, layout.root.rules, roundoff=roundoff)
         multipliers = {}
         for index, columns in layout.columns.items():
             sides = domains.sides[:, columns]
@@ -149,12 +154,10 @@ class SplitSearch(SlopeSearch):
             multipliers=multipliers,
             starts=starts,
             origin=samples,
-            reach={} if single else layout.reach,
         )
 
     def bound(self) -> Tensor:
-        """One pass: bounds ``[n]``; minus infinity where they are no numbers."""
-        self.mass = None
+        """One pass: bounds ``[n]``; minus infinity where they are no numbers. In float64 less what the pass rounds."""
         found = self._descend(self.functions)[:, 0]
         return torch.where(torch.isfinite(found), found, -torch.inf)
 
@@ -168,11 +171,12 @@ class SplitSearch(SlopeSearch):
             self.weights = moved / moved.sum(1, keepdim=True)
 
     @property
-    def rounding(self) -> Tensor:
-        """What the last pass may have rounded, ``[n]``, in float64 only: every coefficient is a sum of at most as many
-        terms as the widest node has elements, and an error in it counts by the largest value of its neuron."""
-        unit = 2 * torch.finfo(torch.float64).eps * self.linear.network.widest
-        return torch.zeros_like(self.weights[:, 0]) if self.mass is None else unit * self.mass
+    def mixing(self) -> Tensor:
+        """What rounding may have taken from the mixture of the constraints itself, ``[n]``; nothing in float32."""
+        if self.linear.roundoff is None:
+            return torch.zeros_like(self.weights[:, 0])
+        size = torch.bmm(self.questions.abs(), self.linear.largest(self.node)[:, :, None])[:, :, 0] + self.offsets.abs()
+        return self.linear.roundoff.gamma(self.weights.shape[1] + 4) * (self.weights * size).sum(1)
 
     @property
     def functions(self) -> Functions:
@@ -196,16 +200,16 @@ class SplitSearch(SlopeSearch):
         """Inputs ``[n, inputs]`` where the last pass is minimal."""
         return self._point()[:, 0]
 
-    def _enter(self, node: Node, coefficients: Coefficients) -> tuple[Coefficients, Tensor | None]:
-        if node.index in self.reach:
-            size, reach = coefficients.dense()[:, 0].abs(), self.reach[node.index]
-            added = size @ reach[0] if len(reach) == 1 else (size * reach[self.origin]).sum(1)
-            self.mass = added if self.mass is None else self.mass + added
+    def _enter(self, node: Node, coefficients: Coefficients, toll: Toll) -> tuple[Coefficients, Tensor | None]:
         multiplier = self.multipliers.get(node.index)
         if multiplier is None:
             return coefficients, None
         values, constant = multiplier.through(coefficients.dense())
-        return Coefficients(values), constant
+        changed = Coefficients(values)
+        toll.sum(changed, node.index)
+        if toll.gamma is not None:
+            toll.owe(toll.gamma(len(multiplier.places) + 4) * multiplier.size)
+        return changed, constant
 
     def _leave(self, node: Node, values: Tensor, rate: float) -> None:
         multiplier = self.multipliers.get(node.index)

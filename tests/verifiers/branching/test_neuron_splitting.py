@@ -127,7 +127,7 @@ def test_conjunction_that_no_single_constraint_excludes() -> None:
     module = nn.Linear(1, 2, bias=False).double()
     with torch.no_grad():
         module.weight.copy_(torch.tensor([[1.0], [-1.0]]))
-    unsafe = UnsafeSet((Halfspaces(torch.eye(2).double(), torch.full((2,), -0.1).double()),))
+    unsafe = UnsafeSet((Halfspaces(torch.eye(2).double(), torch.full((2,), -0.1, dtype=torch.float64)),))
     found = split_neurons(network_of(nn.Sequential(module), 1), Property(unit_box(1), unsafe), Deadline(SECONDS))
     assert found.verdict is Verdict.VERIFIED
     assert found.bound is not None
