@@ -99,8 +99,9 @@ class BranchingCheck(Check):
     )
     limitations: ClassVar[tuple[str, ...]] = (
         "Undecided is not safe: the count of parts ended, or the budget did not reach this ball.",
-        "Proofs speak of the network as an operation graph in real numbers, computed in float64 with margins for "
-        "typical, not for worst rounding, and twice the largest difference to the deployed model that was seen.",
+        "Proofs speak of the network as an operation graph in real numbers, and bound their own rounding. Of a float32 "
+        "run's they allow for what is typical, not for the worst, and for twice the largest difference to the deployed "
+        "model that was seen.",
         "Samples and balls are those of the attacks and certificates; nothing is said about others.",
     )
     Settings: ClassVar[type[CheckSettings]] = BranchingSettings
