@@ -27,8 +27,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "attacks": NOUNS,
     "verifiers": NOUNS,
     **{measure: NOUNS | {"attacks", "verifiers"} | MEASURES for measure in MEASURES},
+    "robust.checker": set(),
     "robust.audit": NOUNS | {"attacks", "verifiers"} | MEASURES,
-    "robust.cli": NOUNS | {"attacks", "verifiers", "robust.audit", "reports"},
+    "robust.cli": NOUNS | {"attacks", "verifiers", "robust.audit", "robust.checker", "reports"},
     "reports": {"robust.record", "robust.errors"},
 }
 FILES = sorted(path for room in ("robust", "attacks", "verifiers", "reports") for path in (ROOT / room).rglob("*.py"))
@@ -73,6 +74,11 @@ def test_the_rule_can_fail(tmp_path: Path) -> None:
     stray.write_text("from robust.audit.runner import run_audit\nfrom robust import cli\n", encoding="utf-8")
     assert imports_of(stray) == {"robust.audit.runner", "robust.cli"}
     assert room_of("robust.audit.runner") not in MAY_IMPORT["attacks"]
+
+
+def test_the_checker_stands_alone() -> None:
+    for path in (ROOT / "robust" / "checker").glob("*.py"):
+        assert "torch" not in {name.split(".")[0] for name in _all_imports(path)}, path
 
 
 def test_nobody_imports_torchvision() -> None:

@@ -1,0 +1,74 @@
+"""The check of one proof file against its model and query."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from robust.checker.boxes import Boxes
+from robust.checker.model import read_model
+from robust.checker.program import Program
+from robust.checker.proof import ProofFile, numbers
+from robust.checker.query import Group, read_query
+from robust.checker.questions import Questions, outward
+from robust.checker.verdict import Established, InvalidError, NotEstablishedError, RefusedError
+
+FORMAT = 1
+BOX_COLUMNS = ("parent", "inherits", "lower", "upper", "cut_lower", "cut_upper")
+
+
+def check_proof(proof: Path, model: Path, query: Path) -> Established:
+    """Establish again what a proof says: that the model reaches no unsafe output of the query, in real numbers.
+
+    Args:
+        proof: written by ``robust verify --proof``.
+        model: the ONNX file, gzipped or not.
+        query: VNN-LIB 1, gzipped or not.
+
+    Raises:
+        RefusedError: a file is not what it should be.
+        InvalidError: the proof is of another model or query, or something in it is not so.
+        NotEstablishedError: something is beyond this checker.
+    """
+    with ProofFile(proof) as file:
+        groups, query_digest = read_query(query)
+        program, model_digest = read_model(model)
+        header = file.header
+        if header.get("format") != FORMAT:
+            raise RefusedError(f"the proof has format {header.get('format')!r}, not {FORMAT}")
+        if header.get("query") != query_digest:
+            raise InvalidError("the query", f"the proof is of {header.get('query')!r}, this is {query_digest}")
+        models = header.get("models")
+        if not isinstance(models, dict) or list(models.values()) != [model_digest]:
+            raise InvalidError("the model", f"the proof is of {models!r}, this is {model_digest}")
+        cases = header.get("cases")
+        if not isinstance(cases, list) or not all(isinstance(case, dict) for case in cases):
+            raise RefusedError("the header has no list of cases")
+        if len(cases) != len(groups):
+            raise InvalidError("the cases", f"the query has {len(groups)}, the proof {len(cases)}")
+        rows, added, smallest = 0, 0, np.inf
+        for place, (case, group) in enumerate(zip(cases, groups, strict=True)):
+            done = _case(file, place, case, program, group)
+            rows, added, smallest = rows + done.rows, added + done.added, min(smallest, done.smallest)
+    return Established(query_digest, (model_digest,), len(groups), rows, added, smallest)
+
+
+def _case(file: ProofFile, place: int, case: dict[str, Any], program: Program, group: Group) -> Boxes:
+    if len(group.lower) != program.steps[0].size:
+        raise InvalidError("the query", f"it has {len(group.lower)} inputs, the model {program.steps[0].size}")
+    questions = Questions.of(group, program.steps[program.output].size)
+    ends = outward(group.lower, down=True), outward(group.upper, down=False)
+    where = f"case {place}"
+    if case.get("tree") != "boxes" or case.get("format") != 2:
+        raise NotEstablishedError(where, f"a tree of {case.get('tree')!r}, format {case.get('format')!r}")
+    columns = {name: file.column(f"{place}/{name}") for name in (*BOX_COLUMNS, "varying")}
+    width, count = columns["varying"].shape, columns["parent"].shape
+    if len(width) != 1 or len(count) != 1:
+        raise InvalidError(where, "its first arrays are no lists")
+    for name in BOX_COLUMNS:
+        numbers(columns[name], count[0], width[0] if name in BOX_COLUMNS[2:] else None)
+    boxes = Boxes(program, questions, *ends, columns, where)
+    boxes.check()
+    return boxes
