@@ -217,7 +217,7 @@ def _through(
     if chosen is not None and step.kind == "relu":
         low, high = _ends(found, step)
         bends = (low < 0) & (high > 0)
-        lower_slope = np.where(bends, np.clip(chosen, step.slope, 1.0), lower_slope)
+        lower_slope = np.where(bends & ~np.isnan(chosen), np.clip(chosen, step.slope, 1.0), lower_slope)
     rising, falling = np.maximum(values, 0), np.minimum(values, 0)
     part = rising * lower_slope[:, None] + falling * lines.upper_slope[:, None]
     constant = _inner(rising, lines.lower_shift) + _inner(falling, lines.upper_shift)

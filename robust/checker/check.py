@@ -9,6 +9,7 @@ import numpy as np
 
 from robust.checker.boxes import Boxes
 from robust.checker.model import read_model
+from robust.checker.neurons import Naming, Neurons
 from robust.checker.program import Program
 from robust.checker.proof import ProofFile, numbers
 from robust.checker.query import Group, read_query
@@ -17,6 +18,11 @@ from robust.checker.verdict import Established, InvalidError, NotEstablishedErro
 
 FORMAT = 1
 BOX_COLUMNS = ("parent", "inherits", "lower", "upper", "cut_lower", "cut_upper")
+NEURON_COLUMNS = (
+    *("questions", "ground", "question", "parent", "side", "node", "element", "threshold", "columns"),
+    *("slope_places", "leaf", "slopes", "slope_count", "weights", "weight_count"),
+    *("multiplier_leaf", "multiplier_column", "multiplier"),
+)
 
 
 def check_proof(proof: Path, model: Path, query: Path) -> Established:
@@ -55,14 +61,20 @@ def check_proof(proof: Path, model: Path, query: Path) -> Established:
     return Established(query_digest, (model_digest,), len(groups), rows, added, smallest)
 
 
-def _case(file: ProofFile, place: int, case: dict[str, Any], program: Program, group: Group) -> Boxes:
+def _case(file: ProofFile, place: int, case: dict[str, Any], program: Program, group: Group) -> Boxes | Neurons:
     if len(group.lower) != program.steps[0].size:
         raise InvalidError("the query", f"it has {len(group.lower)} inputs, the model {program.steps[0].size}")
     questions = Questions.of(group, program.steps[program.output].size)
     ends = outward(group.lower, down=True), outward(group.upper, down=False)
     where = f"case {place}"
-    if case.get("tree") != "boxes" or case.get("format") != 2:
+    if case.get("tree") not in ("boxes", "neurons") or case.get("format") != 2:
         raise NotEstablishedError(where, f"a tree of {case.get('tree')!r}, format {case.get('format')!r}")
+    if case["tree"] == "neurons":
+        names = {name: numbers(file.column(f"{place}/{name}"), None) for name in NEURON_COLUMNS}
+        naming = Naming.of(file.header.get("nodes"), program)
+        neurons = Neurons(program, questions, *ends, names, naming, where)
+        neurons.check()
+        return neurons
     columns = {name: file.column(f"{place}/{name}") for name in (*BOX_COLUMNS, "varying")}
     width, count = columns["varying"].shape, columns["parent"].shape
     if len(width) != 1 or len(count) != 1:

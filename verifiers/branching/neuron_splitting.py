@@ -183,7 +183,11 @@ class _Run:
         open_ = self._below_limit(search)
         if not open_:
             return
-        root = tightened(root.take(self._keep(open_)), self._effort, ROOT_STEPS)
+        root = root.take(self._keep(open_))
+        trees = None if self._trees is None else [NeuronTree() for _ in range(len(root.region))]
+        root = tightened(root, self._effort, ROOT_STEPS, trees)
+        if trees is not None:
+            self._trees = [trees[sample] for sample in self._group.samples.tolist()]
         search = self._begun(root, search.standings.count[open_])
         until = self._deadline
         if self._domains is None:
@@ -232,20 +236,18 @@ class _Run:
         """Tighter bounds over all input sets; None where splits gain too little in all of them."""
         count = len(root.region)
         clock = Allowance(min(REFINE_SECONDS * count, REFINE_SHARE * self._deadline.left))
-        parts, trees, changed = [], [], False
+        trees = dict(zip(self._group.samples.tolist(), self._trees or [], strict=False))
+        parts, changed = [], False
         for place in range(count):
-            one, tree = root.take(torch.tensor([place], device=self._group.samples.device)), NeuronTree()
+            one = root.take(torch.tensor([place], device=self._group.samples.device))
             allowance = clock.part(count - place)
             if self._domains is not None:
                 allowance = Allowance(0.0, int(REFINE_SHARE * self._domains))
-            better = refined(one, self._effort, allowance, ROOT_STEPS, None if self._trees is None else tree)
+            better = refined(one, self._effort, allowance, ROOT_STEPS, trees.get(place))
             changed = changed or better is not one
             parts.append(better)
-            trees.append(tree)
         if not changed:
             return None
-        if self._trees is not None:
-            self._trees = [trees[sample] for sample in self._group.samples.tolist()]
         return LinearBounds(root.network, root.region, joined(parts), root.rules)
 
     def _stop(self, reason: str) -> None:

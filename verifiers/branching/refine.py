@@ -83,7 +83,7 @@ def refined(
         current = sound(root, bounds)
         open_ = open_neurons(current, index)
         if changed and bool(open_.any()):
-            bounds[index] = optimised(current, index, open_, effort, steps)
+            bounds[index] = optimised(current, index, open_, effort, steps, None if tree is None else [tree])
             current = sound(root, bounds)
             open_ = open_neurons(current, index)
         places = torch.nonzero(open_[0])[:, 0]

@@ -11,7 +11,9 @@ from torch import Tensor
 from robust.graph import Node
 from robust.properties.rounding import outward
 from verifiers.bounding import provable
-from verifiers.branching.layout import open_neurons
+from verifiers.branching.layout import Layout, open_neurons
+from verifiers.branching.neuron_tree import NeuronTree
+from verifiers.branching.root_trees import keep_bounds
 from verifiers.functions import Coefficients, Functions
 from verifiers.interval import Bounds
 from verifiers.linear_bounds import LinearBounds
@@ -53,8 +55,16 @@ def crown_bounds(network: Network, region: Region, effort: Effort) -> LinearBoun
     return LinearBounds(network, region, {**bounds, 0: Bounds(region.lower, region.upper)})
 
 
-def tightened(linear: LinearBounds, effort: Effort, steps: int) -> LinearBounds:
-    """Bounds of all nodes, tightened node after node by optimised lines; arguments as of ``root_bounds``."""
+def tightened(
+    linear: LinearBounds, effort: Effort, steps: int, trees: Sequence[NeuronTree] | None = None
+) -> LinearBounds:
+    """Bounds of all nodes, tightened node after node by optimised lines.
+
+    Args:
+        linear: bounds by CROWN.
+        effort, steps: as of ``root_bounds``.
+        trees: of each input set, to keep what proves the bounds; None: it is not kept.
+    """
     network, region, bounds = linear.network, linear.region, dict(linear.bounds)
     for index in sorted(network.relaxed_operands):
         if index in network.affine_prefix and region.center is None:
@@ -62,7 +72,7 @@ def tightened(linear: LinearBounds, effort: Effort, steps: int) -> LinearBounds:
         current = sound(linear, bounds)
         open_ = open_neurons(current, index)
         if steps and bool(open_.any()):
-            bounds[index] = optimised(current, index, open_, effort, steps)
+            bounds[index] = optimised(current, index, open_, effort, steps, trees)
     return LinearBounds(network, region, bounds, linear.rules)
 
 
@@ -72,9 +82,17 @@ def sound(linear: LinearBounds, bounds: Mapping[int, Bounds]) -> LinearBounds:
     return LinearBounds(linear.network, linear.region, bounds, linear.rules, roundoff=roundoff)
 
 
-def optimised(linear: LinearBounds, index: int, wanted: Tensor, effort: Effort, steps: int) -> Bounds:
+def optimised(
+    linear: LinearBounds,
+    index: int,
+    wanted: Tensor,
+    effort: Effort,
+    steps: int,
+    trees: Sequence[NeuronTree] | None = None,
+) -> Bounds:
     """Bounds of a node with the elements ``wanted`` (bool ``[n, elements]``) tightened by optimised lines, all lines
-    computed again in float64."""
+    computed again in float64; ``trees`` as of ``tightened``."""
+    layout = None if trees is None else Layout.of(linear, index)
     network, found, count = linear.network, linear.bounds[index], len(linear.region)
     single = network.to(torch.float32)
     narrow = {
@@ -93,6 +111,11 @@ def optimised(linear: LinearBounds, index: int, wanted: Tensor, effort: Effort, 
         ends = exact._descend(functions)
         ends = torch.nan_to_num(ends, nan=-torch.inf, posinf=-torch.inf, neginf=-torch.inf)
         at, width = (samples[:, None], places), places.shape[1]
+        if trees is not None and layout is not None:
+            parameters = exact.parameters(2 * width)
+            for sign, part in ((1, slice(width)), (-1, slice(width, None))):
+                own = {node: value[:, part] for node, value in parameters.items()}
+                keep_bounds(trees, layout, samples, places, sign, ends[:, part], own)
         low[at] = torch.maximum(low[at], ends[:, :width])
         high[at] = torch.minimum(high[at], -ends[:, width:])
     return ordered(low, high, found)
@@ -153,6 +176,14 @@ class Remembering(SlopeSearch):
                 kept = self.best.get(index, choice.parameter)
                 self.best[index] = torch.where(better[:, :, None], choice.parameter, kept)
         return found
+
+    def parameters(self, functions: int) -> dict[int, Tensor]:
+        """The parameters in use ``[n, functions, elements]``, by node."""
+        return {
+            index: choice.parameter.expand(-1, functions, -1)
+            for index, choice in self._choices.items()
+            if isinstance(choice, Choice)
+        }
 
     def _start(self, node: Node, coefficients: Tensor) -> Choice | MaximumRelaxation:
         choice = super()._start(node, coefficients)
