@@ -401,11 +401,12 @@ def _windows(places: Places, kernel: Sequence[int], attributes: Attributes) -> P
     out = [(padded.shape[i + 1] - dilations[i] * (kernel[i] - 1) - 1) // strides[i] + 1 for i in range(rank)]
     found = np.empty((places.shape[0], *kernel, *out), np.int64)
     for tap in itertools.product(*(range(size) for size in kernel)):
-        index: tuple[slice, ...] = tuple(
-            slice(tap[i] * dilations[i], tap[i] * dilations[i] + (out[i] - 1) * strides[i] + 1, strides[i])
-            for i in range(rank)
-        )
-        found[(slice(None), *tap)] = padded[(slice(None), *index)]
+        index: list[slice] = [slice(None)]
+        for i in range(rank):
+            start = tap[i] * dilations[i]
+            index.append(slice(start, start + (out[i] - 1) * strides[i] + 1, strides[i]))
+        taps: tuple[int | slice, ...] = (slice(None), *tap)
+        found[taps] = padded[tuple(index)]
     return found
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,7 +39,7 @@ class Naming:
     functions: Mapping[int, int]
 
     @classmethod
-    def of(cls, nodes: object, program: Program) -> Naming:
+    def of(cls, nodes: Any, program: Program) -> Naming:
         """Functions are paired in order; a wrong pair cannot make a wrong proof, only none.
 
         Raises:
@@ -48,7 +49,7 @@ class Naming:
         try:
             theirs = [
                 (place, int(node["inputs"][0]), int(node["elements"]))
-                for place, node in enumerate(nodes)  # type: ignore[arg-type, var-annotated]
+                for place, node in enumerate(nodes)
                 if node["kind"] not in ("input", "affine")
             ]
         except (TypeError, KeyError, ValueError, IndexError) as error:
@@ -68,7 +69,7 @@ class Tree:
         columns: ``parent``, ``side``, ``node``, ``element``, ``threshold``, ``question``, each ``[r]``.
     """
 
-    columns: Mapping[str, NDArray[np.generic]]
+    columns: Mapping[str, NDArray[Any]]
 
     def leaves(self, questions: int, where: str) -> Places:
         """Rows without children.
@@ -108,8 +109,8 @@ class Tree:
         names = ("node", "element", "side", "threshold")
         while self.columns["parent"][row] >= 0:
             node, element, side, threshold = (self.columns[name][row] for name in names)
-            found.append((int(node), int(element), int(side), float(threshold)))  # type: ignore[call-overload]
-            row = int(self.columns["parent"][row])  # type: ignore[call-overload]
+            found.append((int(node), int(element), int(side), float(threshold)))
+            row = int(self.columns["parent"][row])
         return found
 
 
@@ -309,7 +310,8 @@ class Neurons:
         least = constants[:, 0] + np.where(slopes[:, 0] > 0, slopes[:, 0] * lower, slopes[:, 0] * upper).sum(1)
         least = least - offset - gamma(8) * (np.abs(least) + np.abs(offset)) - error
         total = np.maximum(1.0, weights.sum(1)) if sign == 0 else 1.0
-        return np.nan_to_num(least / total, nan=-np.inf, posinf=-np.inf, neginf=-np.inf)
+        bounds: Numbers = least / total
+        return np.nan_to_num(bounds, nan=-np.inf, posinf=-np.inf, neginf=-np.inf)
 
     def _mixture(self, clause: int, weights: Numbers, part: Bounds) -> tuple[Numbers, Numbers, Numbers]:
         """The constraints of a clause mixed: functions ``[n, 1, outputs]``, offsets and errors ``[n]``."""
