@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -19,6 +19,8 @@ Places = NDArray[np.int64]
 CHUNK = 512
 FEW_INPUTS = 24
 """Inputs that vary, up to which this checker splits boxes of its own."""
+MOST_PIECES = 100_000
+"""Pieces that a box is cut into, at most, to see whether others cover it."""
 MOST_ADDED = 20_000
 """Boxes of its own that it bounds for a case, at most."""
 
@@ -99,6 +101,8 @@ class Boxes:
             empty = bool((lower[row] > upper[row]).any())
             if not (closed[row] or empty):
                 left = rest[0][row], rest[1][row]
+                if last[row] < 0 or (cut_lower[row] > box[0]).any() or (cut_upper[row] < box[1]).any():
+                    self.smallest = min(self.smallest, 0.0)
                 cut = (cut_lower[row], cut_upper[row])
                 self._left_over(place, left, cut, varying, last[row] > place, self._row_known(part, row))
             if last[row] > place:
@@ -189,6 +193,8 @@ class Boxes:
             self.smallest = min(self.smallest, self.questions.missed(part.least[closed]))
             low, high = remainder(part, self.questions, lower[now], upper[now])
             left = ~closed & (low <= high).all(1)
+            if (low[~closed] > lower[now][~closed]).any() or (high[~closed] < upper[now][~closed]).any():
+                self.smallest = min(self.smallest, 0.0)
             if left.any() and wide > FEW_INPUTS:
                 raise NotEstablishedError(
                     f"{self.where}, {what}", f"a bound of {part.least.max(1).min():.3g} is no proof"
@@ -217,15 +223,30 @@ def _halved(lower: Numbers, upper: Numbers, slopes: Numbers) -> tuple[Numbers, N
     return np.concatenate([lower, second]), np.concatenate([first, upper])
 
 
-def covers(lower: Numbers, upper: Numbers, boxes: list[tuple[Numbers, Numbers]]) -> bool:
+def covers(lower: Numbers, upper: Numbers, boxes: Sequence[tuple[Numbers, Numbers]]) -> bool:
     """Whether boxes cover one: it is cut at their faces until a box holds each piece."""
-    if (lower > upper).any() or any((low <= lower).all() and (high >= upper).all() for low, high in boxes):
-        return True
-    near = [(low, high) for low, high in boxes if (low <= upper).all() and (high >= lower).all()]
-    for axis in range(len(lower)):
-        for face in (end for box in near for end in (box[0][axis], box[1][axis])):
-            if lower[axis] < face < upper[axis]:
-                one, other = upper.copy(), lower.copy()
-                one[axis] = other[axis] = face
-                return covers(lower, one, near) and covers(other, upper, near)
+    pieces = [(lower, upper, boxes)]
+    for _ in range(MOST_PIECES):
+        if not pieces:
+            return True
+        lower, upper, boxes = pieces.pop()
+        if (lower > upper).any() or any((low <= lower).all() and (high >= upper).all() for low, high in boxes):
+            continue
+        near = [(low, high) for low, high in boxes if (low <= upper).all() and (high >= lower).all()]
+        cut = _face(lower, upper, near)
+        if cut is None:
+            return False
+        axis, face = cut
+        one, other = upper.copy(), lower.copy()
+        one[axis] = other[axis] = face
+        pieces += [(lower, one, near), (other, upper, near)]
     return False
+
+
+def _face(lower: Numbers, upper: Numbers, boxes: Sequence[tuple[Numbers, Numbers]]) -> tuple[int, float] | None:
+    """An axis, and a face of some box strictly between the ends there."""
+    for axis in range(len(lower)):
+        for face in (float(end[axis]) for box in boxes for end in box):
+            if lower[axis] < face < upper[axis]:
+                return axis, face
+    return None

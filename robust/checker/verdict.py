@@ -43,7 +43,8 @@ class Established:
         cases: how many.
         rows: parts of input sets that were bounded, as the proof has them.
         added: further parts, where this checker's bounds were looser than the proof's.
-        smallest: by how much the unsafe set is missed at least, on any part.
+        smallest: by how much the unsafe set is missed at least, on any part; 0 where parts were cut away by linear
+            bounds, which says that it is missed, but not by how much.
     """
 
     query: str

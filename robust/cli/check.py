@@ -36,8 +36,9 @@ def check(
         raise typer.Exit(EXIT_OPEN) from error
     added = f", and {found.added} more of the checker's own" if found.added else ""
     cases = "input set" if found.cases == 1 else "input sets"
-    typer.echo(
-        f"valid\nIn real numbers the model reaches no unsafe output of the query: {found.cases} {cases} in {found.rows} "
-        f"parts{added},\neach at least {found.smallest:.3g} away from the unsafe outputs. Nothing is said about float32 "
-        f"runs.\nmodel  sha256 {found.models[0]}\nquery  sha256 {found.query}"
-    )
+    apart = f",\neach at least {found.smallest:.3g} away from the unsafe outputs" if found.smallest > 0 else ""
+    typer.echo("valid")
+    typer.echo("In real numbers the model reaches no unsafe output of the query:")
+    typer.echo(f"{found.cases} {cases} in {found.rows} parts{added}{apart}.")
+    typer.echo("Nothing is said about float32 runs.")
+    typer.echo(f"model  sha256 {found.models[0]}\nquery  sha256 {found.query}")
