@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import typer.main
+from typer.testing import CliRunner
 
 from robust.audit.catalogue import CHECKS
 from robust.audit.plan_layers import resolve_plan
@@ -98,6 +99,11 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("words", [words for _, words in console()], ids=[name for name, _ in console()])
 def test_a_command_behind_a_prompt_runs(words: list[str], capfd: pytest.CaptureFixture[str]) -> None:
     """To one of the answers that the documents promise, and without a word about a fault or a wrong option."""
+    if words[0] == "check":
+        assert solver_main(["verify", "model.onnx", "query.vnnlib", "--proof", "proof.npz"]) == 0
+        said = CliRunner().invoke(app, words)
+        assert (said.exit_code, said.output.split()[0]) == (0, "valid"), said.output
+        return
     status = solver_main(words)
     shown = capfd.readouterr()
     assert status in {0, 1, 3}, shown.err

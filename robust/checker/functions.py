@@ -29,7 +29,8 @@ def value_bounds(step: Step, lower: Numbers, upper: Numbers) -> tuple[Numbers, N
     if step.kind == "relu":
         low, high = (np.where(end < 0, step.slope * end, end) for end in (lower, upper))
         slack = 0.0 if step.slope in (0.0, 1.0) else 2.0**-52
-        return low - slack * np.abs(low), high + slack * np.abs(high)
+        tiny = 1e-300 if slack else 0.0
+        return low - slack * np.abs(low) - tiny, high + slack * np.abs(high) + tiny
     low, high = _value(step.kind, lower), _value(step.kind, upper)
     least = 0.0 if step.kind == "sigmoid" else -1.0
     return np.maximum(low - LIBRARY, least), np.minimum(high + LIBRARY, 1.0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -17,10 +18,12 @@ Tree = str | list["Tree"]
 Linear = dict[str, Fraction]
 """Coefficient by variable; the constant at the empty name."""
 MOST_BRANCHES = 100_000
+MOST_VARIABLES = 10_000_000
 DEEPEST = 200
 COMPARISONS = ("<=", ">=", "<", ">", "==", "=")
-TOKEN = re.compile(r"\(|\)|[^\s()]+")
-INDEXED = re.compile(r"([A-Za-z_]\w*?)_?(\d+)$")
+TOKEN = re.compile(r"[()]|[^\s()\[\]]*\[[^\]]*\]|[^\s()]+")
+CONSTANT = re.compile(r"([XY])_\d+$")
+ELEMENT = re.compile(r"([^\[]+)(?:\[([\d\s,]*)\])?$")
 NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d{1,4})?$")
 
 
@@ -55,10 +58,10 @@ def read_query(path: Path) -> tuple[list[Group], str]:
 
 def groups_of(text: str) -> list[Group]:
     """See ``read_query``."""
-    inputs, outputs, formulas = _declared(_parsed(text))
+    names, formulas = _declared(_parsed(text))
     found: dict[tuple[tuple[Fraction, ...], tuple[Fraction, ...]], Group] = {}
     for branch in _branches(["and", *formulas]):
-        group, clause = _split(branch, inputs, outputs)
+        group, clause = _split(branch, names)
         if group is None:
             continue
         group = found.setdefault((tuple(group.lower), tuple(group.upper)), group)
@@ -86,28 +89,89 @@ def _parsed(text: str) -> list[Tree]:
     return stack[0]
 
 
-def _declared(statements: list[Tree]) -> tuple[list[str], list[str], list[Tree]]:
-    """Names of inputs and outputs in order, and the formulas that are asserted."""
-    inputs: list[str] = []
-    outputs: list[str] = []
-    formulas = []
+@dataclass
+class Names:
+    """The variables of a query.
+
+    Attributes:
+        inputs, outputs: ``X_0``, ``X_1``, ... and ``Y_0``, ...
+        arrays: version 2: declared name -> letter, and shape.
+    """
+
+    inputs: list[str] = field(default_factory=list)
+    outputs: list[str] = field(default_factory=list)
+    arrays: dict[str, tuple[str, tuple[int, ...]]] = field(default_factory=dict)
+
+    def declare(self, statement: list[Tree]) -> None:
+        """One statement of version 1 or 2 that declares something."""
+        if statement[0] == "declare-const" and len(statement) == 3 and isinstance(statement[1], str):
+            found = CONSTANT.match(statement[1])
+            if found is None:
+                raise NotEstablishedError(statement[1], "variables are named X_0, X_1, ... and Y_0, Y_1, ...")
+            names = self.inputs if found[1] == "X" else self.outputs
+            if statement[1] != f"{found[1]}_{len(names)}":
+                raise NotEstablishedError(statement[1], "variables are declared in order, each once")
+            names.append(statement[1])
+            return
+        parts = statement[2:]
+        kinds = [part[0] if isinstance(part, list) and part else None for part in parts]
+        if self.arrays or sorted(map(str, kinds)) != ["declare-input", "declare-output"]:
+            raise NotEstablishedError("the networks", "one network with one input and one output is known here")
+        for part in parts:
+            if len(part) not in (4, 6) or not all(isinstance(word, str) for word in part):
+                raise NotEstablishedError(str(part), "no declaration that this checker knows")
+            letter, names = ("X", self.inputs) if part[0] == "declare-input" else ("Y", self.outputs)
+            shape = _whole_numbers(str(part[3]).strip("[]"))
+            self.arrays[str(part[1])] = (letter, shape)
+            if math.prod(shape) > MOST_VARIABLES:
+                raise RefusedError(f"a query with {math.prod(shape)} variables")
+            names += [f"{letter}_{place}" for place in range(math.prod(shape))]
+
+    def resolved(self, linear: Linear) -> Linear:
+        """A linear function of the variables by their names of version 1."""
+        if not self.arrays:
+            return linear
+        result: Linear = {}
+        for name, factor in linear.items():
+            found = ELEMENT.match(name)
+            if name and (found is None or found[1] not in self.arrays):
+                raise NotEstablishedError(name, "it was not declared")
+            if found is None:
+                result[""] = result.get("", Fraction(0)) + factor
+                continue
+            letter, shape = self.arrays[found[1]]
+            index = _whole_numbers(found[2] or "")
+            if len(index) != len(shape) or any(at >= size for at, size in zip(index, shape, strict=True)):
+                raise RefusedError(f"{name} is no element of an array of shape {shape}")
+            place = 0
+            for at, size in zip(index, shape, strict=True):
+                place = place * size + at
+            flat = f"{letter}_{place}"
+            result[flat] = result.get(flat, Fraction(0)) + factor
+        return result
+
+
+def _whole_numbers(text: str) -> tuple[int, ...]:
+    words = [word.strip() for word in text.split(",") if word.strip()]
+    if not all(word.isascii() and word.isdigit() and len(word) < 10 for word in words):
+        raise RefusedError(f"{text[:40]!r} are no indices")
+    return tuple(int(word) for word in words)
+
+
+def _declared(statements: list[Tree]) -> tuple[Names, list[Tree]]:
+    """The variables, and the formulas that are asserted."""
+    names, formulas = Names(), []
     for statement in statements:
         if not isinstance(statement, list) or not statement:
             raise RefusedError("the query is no list of statements")
         word = statement[0]
-        if word == "declare-const" and len(statement) == 3 and isinstance(statement[1], str):
-            found = INDEXED.match(statement[1])
-            if found is None or found[1] not in ("X", "Y"):
-                raise NotEstablishedError(str(statement[1]), "variables are named X_0, X_1, ... and Y_0, Y_1, ...")
-            (inputs if found[1] == "X" else outputs).append(statement[1])
-        elif word == "assert" and len(statement) == 2:
+        if word == "assert" and len(statement) == 2:
             formulas.append(statement[1])
-        else:
-            raise NotEstablishedError(str(word), "this checker reads version 1 of VNN-LIB")
-    for names, letter in ((inputs, "X"), (outputs, "Y")):
-        if names != [f"{letter}_{place}" for place in range(len(names))]:
-            raise NotEstablishedError(letter, "variables are declared in order, each once")
-    return inputs, outputs, formulas
+        elif word in ("declare-const", "declare-network"):
+            names.declare(statement)
+        elif word != "vnnlib-version":
+            raise NotEstablishedError(str(word), "no statement that this checker knows")
+    return names, formulas
 
 
 def _branches(formula: Tree) -> list[list[Tree]]:
@@ -131,15 +195,15 @@ def _branches(formula: Tree) -> list[list[Tree]]:
     return found
 
 
-def _split(
-    branch: list[Tree], inputs: list[str], outputs: list[str]
-) -> tuple[Group | None, list[tuple[Linear, Fraction]]]:
+def _split(branch: list[Tree], variables: Names) -> tuple[Group | None, list[tuple[Linear, Fraction]]]:
     """The box of a branch (None: it is empty) and its constraints on outputs; strict ones count as not strict."""
+    inputs, outputs = variables.inputs, variables.outputs
     lower: dict[str, Fraction] = {}
     upper: dict[str, Fraction] = {}
     clause = []
     for comparison in branch:
-        for row in _rows(comparison):
+        for named in _rows(comparison):
+            row = variables.resolved(named)
             bound = -row.pop("", Fraction(0))
             names = {name for name, factor in row.items() if factor}
             if names <= set(outputs) and names:
