@@ -108,6 +108,12 @@ FOOLING: tuple[Entry, ...] = (
         "attacks.fooling.map_elites",
         "MapElites",
     ),
+    Entry(
+        "cppn",
+        "regular fooling pictures by MAP-Elites over pattern networks, confidences only (Nguyen et al. 2015)",
+        "attacks.fooling.pattern_elites",
+        "PatternElites",
+    ),
 )
 
 

@@ -1,6 +1,7 @@
 """An ``AuditRecord`` as HTML, JSON, JUnit XML, Markdown and a console summary. Reads ``robust.record`` alone."""
 
 from reports.console_report import render_console
+from reports.evidence_page import render_evidence_page
 from reports.html_report import render_html
 from reports.json_report import render_json, schema_text, write_schema
 from reports.junit_report import render_junit
@@ -10,6 +11,7 @@ from reports.write import FORMATS, write_reports
 __all__ = [
     "FORMATS",
     "render_console",
+    "render_evidence_page",
     "render_html",
     "render_json",
     "render_junit",

@@ -24,14 +24,14 @@ def render_html(record: AuditRecord) -> str:
     Everything that the record holds is escaped, control characters are shown as U+FFFD, and a content security
     policy names the one script of ours by its digest, so that no other could run and nothing could be fetched.
     """
-    script = _source("report.js")
+    script = source("report.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     page = build_page(record)
-    text = _environment().get_template("report.html.j2").render(
+    text = environment().get_template("report.html.j2").render(
         page=page,
         record=record,
-        style=Markup(_source("report.css")),
-        dark=Markup(_source("dark.css")),
+        style=Markup(source("report.css")),
+        dark=Markup(source("dark.css")),
         script=Markup(script),
         script_digest=f"sha256-{digest}",
         plan=list(flat_plan(record.plan)),
@@ -42,29 +42,30 @@ def render_html(record: AuditRecord) -> str:
 
 
 @cache
-def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
+def environment() -> jinja2.Environment:
+    """The templates, with their filters."""
+    made = jinja2.Environment(
         loader=jinja2.PackageLoader("reports", "templates"),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters.update(
+    made.filters.update(
         cell=_cell, is_number=_is_number, one_line=one_line, percent=number_format.percent,
         duration=number_format.duration, moment=number_format.moment, level=number_format.level_text,
     )  # fmt: skip
-    environment.tests["png"] = is_png
-    environment.globals.update(shown_size=shown_size, State=State)
-    return environment
+    made.tests["png"] = is_png
+    made.globals.update(shown_size=shown_size, State=State)
+    return made
 
 
-def _source(name: str) -> str:
-    environment = _environment()
-    loader = environment.loader
+def source(name: str) -> str:
+    """The text of a file beside the templates."""
+    loader = environment().loader
     if loader is None:
         raise jinja2.TemplateNotFound(name)
-    return loader.get_source(environment, name)[0]
+    return loader.get_source(environment(), name)[0]
 
 
 def _is_number(value: Any) -> bool:

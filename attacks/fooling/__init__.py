@@ -3,5 +3,6 @@
 from attacks.fooling.fooling import Fooling, FoolingMethod
 from attacks.fooling.gradient_ascent import GradientAscent
 from attacks.fooling.map_elites import MapElites
+from attacks.fooling.pattern_elites import PatternElites
 
-__all__ = ["Fooling", "FoolingMethod", "GradientAscent", "MapElites"]
+__all__ = ["Fooling", "FoolingMethod", "GradientAscent", "MapElites", "PatternElites"]

@@ -7,8 +7,9 @@ import numpy as np
 from robust.audit.check import Context, Payload
 from robust.audit.pictures import as_picture, is_picture
 from robust.record import Curve, CurvePlot, Evidence, Images, Note, Table, image_item
+from robust.subjects.protocols import Classifier
 
-METHOD_NAMES = {"gradient_ascent": "gradient ascent", "map_elites": "MAP-Elites"}
+METHOD_NAMES = {"gradient_ascent": "gradient ascent", "map_elites": "MAP-Elites", "cppn": "CPPN"}
 POINTS = 60
 """Points of a curve at most."""
 
@@ -16,7 +17,9 @@ FEATURES = 12
 """Features of a fooling row shown at most."""
 
 
-def gallery(made: dict[str, Payload], limit: int, context: Context) -> list[Evidence]:
+def gallery(
+    made: dict[str, Payload], limit: int, classifier: Classifier, features: tuple[str, ...] = ()
+) -> list[Evidence]:
     """One gallery, class by method; a table of features where inputs are no pictures."""
     first = next(iter(made.values()))
     count = min(limit, len(first["targets"]))
@@ -25,12 +28,13 @@ def gallery(made: dict[str, Payload], limit: int, context: Context) -> list[Evid
     evidence: list[Evidence] = []
     if count < len(first["targets"]):
         evidence.append(Note(text=f"The gallery shows {count} of {len(first['targets'])} classes; the table has all."))
-    draw = _pictures if is_picture(context.classifier.input_shape) else _features
-    return [*evidence, draw(made, count, context)]
+    if is_picture(tuple(classifier.input_shape)):
+        return [*evidence, _pictures(made, count, classifier)]
+    return [*evidence, _features(made, count, classifier, features)]
 
 
-def _pictures(made: dict[str, Payload], count: int, context: Context) -> Images:
-    box, names = context.classifier.input_box, context.classifier.class_names
+def _pictures(made: dict[str, Payload], count: int, classifier: Classifier) -> Images:
+    box, names = classifier.input_box, classifier.class_names
     rows = []
     for place in range(count):
         row = []
@@ -49,10 +53,8 @@ def _pictures(made: dict[str, Payload], count: int, context: Context) -> Images:
     )
 
 
-def _features(made: dict[str, Payload], count: int, context: Context) -> Table:
-    names = context.classifier.class_names
-    width = int(np.prod(context.classifier.input_shape))
-    features = context.data.feature_names
+def _features(made: dict[str, Payload], count: int, classifier: Classifier, features: tuple[str, ...]) -> Table:
+    names, width = classifier.class_names, int(np.prod(classifier.input_shape))
     labels = features if len(features) == width else tuple(f"x{i}" for i in range(width))
     rows = []
     for method, payload in made.items():

@@ -130,7 +130,7 @@ def _evidence(
     total, fooled = len(context.classifier.class_names), len(noise["confidences"])
     if fooled < total:
         evidence.append(Note(text=f"{fooled} of the {total} classes were tried, evenly spaced: the plan's limit."))
-    evidence += gallery(made, settings.gallery, context)
+    evidence += gallery(made, settings.gallery, context.classifier, context.data.feature_names)
     evidence.append(progress(made))
     evidence.append(per_class(made, noise, context))
     for method, payload in made.items():

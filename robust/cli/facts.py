@@ -42,7 +42,7 @@ def facts(
         raise UsageError("two models are compared within a tolerance", wanted="MODEL OTHER --tolerance T")
     if not 0 < timeout < float("inf"):
         raise UsageError("--timeout is no time", wanted="seconds above 0", got=timeout)
-    shape = _shape(input_shape)
+    shape = read_shape(input_shape)
     options: dict[str, Any] = {
         "input_box": input_box, "input_shape": shape, "trust": bool(trust_model), "device": device or "cpu",
     }  # fmt: skip
@@ -54,7 +54,12 @@ def facts(
     raise typer.Exit(_describe(subject, timeout))
 
 
-def _shape(text: str | None) -> tuple[int, ...] | None:
+def read_shape(text: str | None) -> tuple[int, ...] | None:
+    """``1,28,28`` as numbers; None where nothing was said.
+
+    Raises:
+        UsageError: no such text.
+    """
     if text is None:
         return None
     try:

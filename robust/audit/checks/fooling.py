@@ -10,7 +10,7 @@ import torch
 from pydantic import Field
 
 from attacks.attack import gives_gradients
-from attacks.fooling import Fooling, FoolingMethod, GradientAscent, MapElites
+from attacks.fooling import Fooling, FoolingMethod, GradientAscent, MapElites, PatternElites
 from attacks.fooling.fooling import log_confidences, to_box
 from attacks.fooling.nearest import nearest_distances
 from robust.audit.check import Check, CheckSettings, Context, NotAssessedError, Passes, Payload, Results, Shard
@@ -18,7 +18,12 @@ from robust.audit.fooling_findings import fooling_findings
 from robust.data.dataset import Dataset
 from robust.record import Finding
 
-MethodName = Literal["gradient_ascent", "map_elites"]
+MethodName = Literal["gradient_ascent", "map_elites", "cppn"]
+METHODS: dict[str, type[FoolingMethod]] = {
+    "gradient_ascent": GradientAscent,
+    "map_elites": MapElites,
+    "cppn": PatternElites,
+}
 
 REFERENCE_SAMPLES = 200
 """Evaluation samples whose own distance to the data is the yardstick."""
@@ -30,14 +35,14 @@ class FoolingSettings(CheckSettings):
     """Keys of ``[checks.fooling]``."""
 
     methods: tuple[MethodName, ...] = Field(
-        default=("gradient_ascent", "map_elites"), min_length=1, description="gradient_ascent, map_elites"
+        default=("gradient_ascent", "map_elites"), min_length=1, description="gradient_ascent, map_elites, cppn"
     )
     confidence: float = Field(default=0.9999, gt=0, le=1, description="confidence at which the search for a class ends")
     fooled_at: float = Field(default=0.99, gt=0, le=1, description="from this confidence on a class counts as fooled")
     classes: int = Field(default=50, ge=1, description="classes fooled at most, evenly spaced over all")
     gallery: int = Field(default=20, ge=0, description="classes shown at most")
-    evaluations: int = Field(default=40_000, ge=1, description="MAP-Elites: inputs shown to the model at most")
-    batch: int = Field(default=100, ge=1, description="MAP-Elites: children per generation")
+    evaluations: int = Field(default=40_000, ge=1, description="MAP-Elites, CPPN: inputs shown to the model at most")
+    batch: int = Field(default=100, ge=1, description="MAP-Elites, CPPN: children per generation")
     steps: int = Field(default=200, ge=1, description="gradient ascent: steps of one start")
     restarts: int = Field(default=3, ge=1, description="gradient ascent: starts of one class")
     penalty: float = Field(default=0.1, ge=0, description="gradient ascent: weight of the L2 term at the first start")
@@ -87,7 +92,7 @@ class FoolingCheck(Check):
         if method == "noise":
             return _noise(int(shard.parameters["n"]), targets, generator, context)
         hyperparameters = {k: v for k, v in shard.parameters.items() if k not in ("method", "targets")}
-        maker: FoolingMethod = (GradientAscent if method == "gradient_ascent" else MapElites)(**hyperparameters)
+        maker = METHODS[method](**hyperparameters)
         return _payload(maker(context.classifier, generator, targets), context)
 
     def conclude(
@@ -105,7 +110,7 @@ class FoolingCheck(Check):
         """The budgets."""
         ascent = min(classes, settings.classes) * (settings.steps + 1) * settings.restarts
         return Passes(
-            forward=settings.noise + ("map_elites" in settings.methods) * settings.evaluations,
+            forward=settings.noise + len({"map_elites", "cppn"} & set(settings.methods)) * settings.evaluations,
             gradient=("gradient_ascent" in settings.methods) * ascent,
         )
 
@@ -118,7 +123,7 @@ def spread(classes: int, limit: int) -> list[int]:
 
 
 def _hyperparameters(method: str, settings: FoolingSettings) -> dict[str, Any]:
-    if method == "map_elites":
+    if method != "gradient_ascent":
         return {"target": settings.confidence, "evaluations": settings.evaluations, "batch": settings.batch}
     return {
         "target": settings.confidence,
