@@ -1,6 +1,8 @@
 """Benchmarks of the verification competition, through the command line's own path, beside what peers reached.
 
 ``--fresh`` starts a process per instance, as the competition does; otherwise one process keeps models and torch.
+``--results FILE`` keeps every answer as it comes: what stands there is not asked again, and the page shows all of it, so
+that long lists can be run in parts.
 """
 
 from __future__ import annotations
@@ -15,6 +17,8 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+import torch
 
 from benchmarks.measure import ROOT, Page, robust_command
 from robust.cli.instances import Instance, read_list, run_instances
@@ -82,15 +86,46 @@ def fresh(item: Instance, limit: float) -> tuple[str, float]:
     return verdict, after.children_user + after.children_system - before.children_user - before.children_system
 
 
+KEPT = ("benchmark", "onnx", "vnnlib", "verdict", "cpu_seconds", "limit")
+
+
+def kept(path: Path | None) -> dict[tuple[str, str, str], tuple[str, float, float]]:
+    """Benchmark, model and query -> verdict, CPU seconds and limit of an earlier run."""
+    if path is None or not path.is_file():
+        return {}
+    with path.open(encoding="utf-8") as file:
+        return {
+            (row["benchmark"], row["onnx"], row["vnnlib"]): (row["verdict"], float(row["cpu_seconds"]), float(row["limit"]))
+            for row in csv.DictReader(file)
+        }  # fmt: skip
+
+
+def keep(path: Path | None, name: str, run: Run) -> None:
+    """One more row."""
+    if path is None:
+        return
+    new = not path.is_file()
+    with path.open("a", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        if new:
+            writer.writerow(KEPT)
+        writer.writerow((name, run.instance.onnx, run.instance.vnnlib, run.verdict, f"{run.cpu:.3f}", f"{run.limit:g}"))
+
+
 def runs(name: str, settings: argparse.Namespace, shared: Path) -> Iterator[Run]:
     folder = shared / "vnncomp" / name
     known, others = expectations(folder), peers(shared)
     instances = read_list(folder / "instances.csv")
     if settings.peers_only:
         instances = [item for item in instances if (name, item.onnx, item.vnnlib) in others]
-    solver = Solver()
+    solver, before = Solver(), kept(settings.results)
     for item in instances[: settings.limit]:
         limit = min(settings.timeout, item.timeout or settings.timeout)
+        key = (item.onnx, item.vnnlib)
+        if (name, *key) in before:
+            verdict, cpu, limit = before[(name, *key)]
+            yield Run(item, limit, verdict, cpu, known[key], others.get((name, *key)))
+            continue
         if settings.fresh:
             verdict, cpu = fresh(item, limit)
         else:
@@ -98,8 +133,9 @@ def runs(name: str, settings: argparse.Namespace, shared: Path) -> Iterator[Run]
             verdict, cpu = found.verdict, found.cpu_seconds
             if verdict == "error":
                 print(f"    {item.onnx} {item.vnnlib}: {found.reason}")
-        key = (item.onnx, item.vnnlib)
-        yield Run(item, limit, verdict, cpu, known[key], others.get((name, *key)))
+        run = Run(item, limit, verdict, cpu, known[key], others.get((name, *key)))
+        keep(settings.results, name, run)
+        yield run
 
 
 def table_row(name: str, found: list[Run]) -> list[object]:
@@ -112,6 +148,7 @@ def table_row(name: str, found: list[Run]) -> list[object]:
     return [
         name,
         len(found),
+        f"{max(run.limit for run in found):g}",
         f"{sum(run.verdict == 'unsat' for run in found)} / {sum(run.verdict == 'sat' for run in found)}",
         len(found) - len(decided),
         sum(run.wrong for run in found),
@@ -126,6 +163,7 @@ def table_row(name: str, found: list[Run]) -> list[object]:
 COLUMNS = (
     "benchmark",
     "instances",
+    "limit s",
     "unsat / sat",
     "open",
     "wrong",
@@ -146,14 +184,22 @@ def main() -> int:
     parser.add_argument("--timeout", type=float, default=20.0, help="at most so many seconds for each")
     parser.add_argument("--fresh", action="store_true", help="a process per instance")
     parser.add_argument("--peers-only", action="store_true", help="only instances that the peer was run on")
+    parser.add_argument("--results", type=Path, help="a CSV: answers that stand there are not asked again, others join")
+    parser.add_argument(
+        "--cpu-clock", action="store_true", help="limits count CPU seconds, where others share the cores"
+    )
     parser.add_argument("--write", action="store_true", help="write the page")
     settings = parser.parse_args()
+    torch.set_num_threads(1)
     names = settings.benchmarks or sorted(
         path.name for path in (settings.shared / "vnncomp").iterdir() if path.is_dir()
     )
+    if settings.cpu_clock:
+        time.monotonic = time.process_time  # type: ignore[assignment]
     page = Page("vnncomp", "Benchmarks of the verification competition")
     page.lines.append(
-        f"At most {settings.timeout:g} s each, {'a process each' if settings.fresh else 'one process'}.\n"
+        f"{'A process each' if settings.fresh else 'One process'}, one thread; limits count "
+        f"{'CPU' if settings.cpu_clock else 'wall'} seconds.\n"
     )
     rows, wrong = [], []
     for name in names:
