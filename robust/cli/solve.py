@@ -89,7 +89,7 @@ class Solver:
 
     Args:
         engine: ``all``, or one of ``search``, ``interval``, ``crown``, ``input-splitting``,
-            ``neuron-splitting``, ``alpha-crown``, ``zonotope``.
+            ``neuron-splitting``, ``alpha-crown``, ``zonotope``, ``z3``.
         seed: of the witness search.
         keep_proof: hand out what proves ``unsat``.
     """

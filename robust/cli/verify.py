@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from robust.cli.solve import Answer
 
 EXIT_UNSAT, EXIT_SAT, EXIT_CANNOT_RUN, EXIT_UNDECIDED, EXIT_INTERRUPTED = 0, 1, 2, 3, 130
-ENGINES = ("all", "search", "interval", "crown", "input-splitting", "neuron-splitting", "alpha-crown", "zonotope")
+ENGINES = ("all", "search", "interval", "crown", "input-splitting", "neuron-splitting", "alpha-crown", "zonotope", "z3")
 
 _DESCRIPTION = """\
 Answer whether an input allowed by a VNN-LIB query reaches the outputs that it describes. The first line of standard

@@ -178,3 +178,20 @@ def test_without_a_deadline_splitting_ends_all_the_same(monkeypatch: pytest.Monk
     started = time.monotonic()
     assert decide(hat(2), [Property(Box(*ends), unsafe)], deadline=forever()).verdict is Verdict.UNKNOWN
     assert time.monotonic() - started < 30
+
+
+def test_z3_proves_and_breaks_what_it_is_asked_about(network: Network) -> None:
+    """``|x| - .25`` over -3..3 is at least -.25, and -.25 at 0."""
+    table = tuple((name, stage) for name, stage in BY_NAME if name == "z3")
+    proved = decide(network, [reaches_below(-3, 3, -0.3)], deadline=Deadline(20.0), stages=table)
+    assert (proved.verdict, proved.stage) == (Verdict.VERIFIED, "z3")
+    cases = [reaches_below(1, 2, 0.7), reaches_below(-3, 3, -0.2)]
+    _, replay = finder(cases, network)
+    broken = decide(network, cases, deadline=Deadline(20.0), replay=replay, stages=table)
+    assert (broken.verdict, broken.case) == (Verdict.FALSIFIED, 1)
+    assert broken.witness is not None
+    assert abs(float(broken.witness)) <= 0.05 + 1e-6
+    blind = decide(network, cases, deadline=Deadline(20.0), stages=table)
+    assert blind.verdict is Verdict.UNKNOWN  # what no real model confirms is no witness
+    kept = decide(network, [reaches_below(-3, 3, -0.3)], deadline=Deadline(20.0), stages=table, keep_proof=True)
+    assert kept.verdict is Verdict.UNKNOWN  # Z3 leaves no tree
