@@ -97,13 +97,13 @@ def _interval(found: Bounds, place: int, step: Step) -> tuple[Numbers, Numbers]:
         source = step.sources[0]
         return value_bounds(step, found.lower[source], found.upper[source])
     middle, half, size = step.bias[None], np.zeros((1, step.size)), np.abs(step.bias)[None]
-    for source, matrix, positive in zip(step.sources, step.matrices, step.positive, strict=True):
+    for source, matrix, positive in zip(step.sources, step.products, step.positive, strict=True):
         low, high = found.lower[source], found.upper[source]
         center = low / 2 + high / 2
         reach = np.maximum(high - center, center - low)
-        middle = middle + (matrix @ center.T).T
-        half = half + (positive @ reach.T).T
-        size = size + (positive @ found.largest(source).T).T
+        middle = middle + matrix.forward(center)
+        half = half + positive.forward(reach)
+        size = size + positive.forward(found.largest(source))
     lost = gamma(2 * step.longest + 3 * step.units + 12) * size + step.bias_error + TINY
     charge = gamma(step.deepest + 3 * step.units + 12) * size
     found.charges[place] = charge + gamma(step.size + 4) * np.abs(step.bias) + step.bias_error + TINY
@@ -176,7 +176,7 @@ def below(
             total, mass = total + added, mass + np.abs(added)
         if step.kind == "affine":
             added = values @ step.bias - _inner(np.abs(values), found.charges[current])
-            parts = [_back(matrix, values) for matrix in step.matrices]
+            parts = [matrix.backward(values) for matrix in step.products]
         else:
             lines = found.lines.get(current) or lines_of(step, *_ends(found, step))
             found.lines[current] = lines
@@ -231,9 +231,3 @@ def _inner(values: Numbers, weights: Numbers) -> Numbers:
     """``[n, m, size]`` times ``[n or 1, size]``: ``[n, m]``."""
     found: Numbers = (values @ np.broadcast_to(weights, (len(values), weights.shape[-1]))[:, :, None])[:, :, 0]
     return found
-
-
-def _back(matrix: object, values: Numbers) -> Numbers:
-    flat = values.reshape(-1, values.shape[-1])
-    found: Numbers = (matrix.T @ flat.T).T  # type: ignore[attr-defined]
-    return np.ascontiguousarray(found).reshape(*values.shape[:-1], -1)

@@ -11,6 +11,42 @@ from scipy import sparse
 
 Vector = NDArray[np.float64]
 Places = NDArray[np.int64]
+MOST_ENTRIES = 2**26
+"""Of a full matrix."""
+
+
+@dataclass(frozen=True, eq=False)
+class Matrix:
+    """A matrix ``[rows, columns]``: full where a tenth of its entries are not zero, nothing at all where it is the
+    identity."""
+
+    full: NDArray[np.float64] | None
+    thin: sparse.csr_array | None
+
+    @classmethod
+    def of(cls, matrix: sparse.csr_array) -> Matrix:
+        """The quicker form."""
+        rows, columns = matrix.shape
+        if rows == columns == matrix.nnz and (matrix.data == 1).all() and (matrix.indices == np.arange(rows)).all():
+            return cls(None, None)
+        if rows * columns > MOST_ENTRIES or 10 * matrix.nnz < rows * columns:
+            return cls(None, matrix)
+        return cls(np.asarray(matrix.toarray(), np.float64), None)
+
+    def forward(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        """``matrix @ x`` for points ``[n, columns]``: ``[n, rows]``."""
+        if self.full is not None:
+            return np.asarray(points @ self.full.T)
+        return points if self.thin is None else np.asarray((self.thin @ points.T).T)
+
+    def backward(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Coefficients ``[n, m, rows]`` on the values as coefficients ``[n, m, columns]`` on the operand."""
+        if self.full is not None:
+            return np.asarray(values @ self.full)
+        if self.thin is None:
+            return values
+        flat = values.reshape(-1, values.shape[-1])
+        return np.ascontiguousarray((self.thin.T @ flat.T).T).reshape(*values.shape[:-1], -1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,9 +74,14 @@ class Step:
     slope: float = 0.0
 
     @cached_property
-    def positive(self) -> tuple[sparse.csr_array, ...]:
-        """The magnitudes of the matrices."""
-        return tuple(abs(matrix) for matrix in self.matrices)
+    def products(self) -> tuple[Matrix, ...]:
+        """The matrices in the form in which products with them are fast."""
+        return tuple(Matrix.of(matrix) for matrix in self.matrices)
+
+    @cached_property
+    def positive(self) -> tuple[Matrix, ...]:
+        """The magnitudes of the matrices, likewise."""
+        return tuple(Matrix.of(abs(matrix)) for matrix in self.matrices)
 
     @cached_property
     def longest(self) -> int:
