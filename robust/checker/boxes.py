@@ -9,9 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robust.checker.bounds import Known
-from robust.checker.program import Program
 from robust.checker.proof import Column
-from robust.checker.questions import Part, Questions, part_of, remainder
+from robust.checker.questions import Case, Part, part_of, remainder
 from robust.checker.verdict import InvalidError, NotEstablishedError
 
 Numbers = NDArray[np.float64]
@@ -26,26 +25,14 @@ MOST_ADDED = 20_000
 
 
 @dataclass(eq=False)
-class Boxes:
-    """One case: its exact input set, rounded outward, and the proof's rows.
+class Boxes(Case):
+    """A case whose proof is a tree of boxes.
 
     Attributes:
-        program, questions: what is asked of what.
-        lower, upper: ``[inputs]``.
         columns: of the tree, by name; read in order, a chunk at a time.
-        where: names the case in messages.
-        rows, added, smallest: see ``Established``.
     """
 
-    program: Program
-    questions: Questions
-    lower: Numbers
-    upper: Numbers
-    columns: Mapping[str, Column]
-    where: str
-    rows: int = 0
-    added: int = 0
-    smallest: float = np.inf
+    columns: Mapping[str, Column] = field(kw_only=True)
     _inner: dict[int, dict[int, tuple[Numbers, Numbers]]] = field(default_factory=dict)
     _uncovered: dict[int, _Cover] = field(default_factory=dict)
 

@@ -13,7 +13,7 @@ from robust.checker.neurons import Naming, Neurons
 from robust.checker.program import Program
 from robust.checker.proof import ProofFile, numbers
 from robust.checker.query import Group, read_query
-from robust.checker.questions import Questions, outward
+from robust.checker.questions import Case, Questions, outward
 from robust.checker.verdict import Established, InvalidError, NotEstablishedError, RefusedError
 
 FORMAT = 1
@@ -61,7 +61,7 @@ def check_proof(proof: Path, model: Path, query: Path) -> Established:
     return Established(query_digest, (model_digest,), len(groups), rows, added, smallest)
 
 
-def _case(file: ProofFile, place: int, case: dict[str, Any], program: Program, group: Group) -> Boxes | Neurons:
+def _case(file: ProofFile, place: int, case: dict[str, Any], program: Program, group: Group) -> Case:
     if len(group.lower) != program.steps[0].size:
         raise InvalidError("the query", f"it has {len(group.lower)} inputs, the model {program.steps[0].size}")
     questions = Questions.of(group, program.steps[program.output].size)
@@ -72,7 +72,7 @@ def _case(file: ProofFile, place: int, case: dict[str, Any], program: Program, g
     if case["tree"] == "neurons":
         names = {name: numbers(file.column(f"{place}/{name}"), None) for name in NEURON_COLUMNS}
         naming = Naming.of(file.header.get("nodes"), program)
-        neurons = Neurons(program, questions, *ends, names, naming, where)
+        neurons = Neurons(program, questions, *ends, where, columns=names, naming=naming)
         neurons.check()
         return neurons
     columns = {name: file.column(f"{place}/{name}") for name in (*BOX_COLUMNS, "varying")}
@@ -81,6 +81,6 @@ def _case(file: ProofFile, place: int, case: dict[str, Any], program: Program, g
         raise InvalidError(where, "its first arrays are no lists")
     for name in BOX_COLUMNS:
         numbers(columns[name], count[0], width[0] if name in BOX_COLUMNS[2:] else None)
-    boxes = Boxes(program, questions, *ends, columns, where)
+    boxes = Boxes(program, questions, *ends, where, columns=columns)
     boxes.check()
     return boxes

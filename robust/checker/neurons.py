@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from robust.checker.bounds import Bounds, below, bound, gamma
 from robust.checker.program import Program
 from robust.checker.proof import Column
-from robust.checker.questions import Questions
+from robust.checker.questions import Case
 from robust.checker.verdict import InvalidError, NotEstablishedError
 
 Numbers = NDArray[np.float64]
@@ -115,28 +115,16 @@ class Tree:
 
 
 @dataclass(eq=False)
-class Neurons:
-    """One case: its exact input set, rounded outward, and the proof's trees.
+class Neurons(Case):
+    """A case whose proof is trees of splits of neurons.
 
     Attributes:
-        program, questions: what is asked of what.
-        lower, upper: ``[inputs]``.
         columns: of the trees, by name.
         naming: of nodes.
-        where: names the case in messages.
-        rows, added, smallest: see ``Established``.
     """
 
-    program: Program
-    questions: Questions
-    lower: Numbers
-    upper: Numbers
-    columns: Mapping[str, Column]
-    naming: Naming
-    where: str
-    rows: int = 0
-    added: int = 0
-    smallest: float = np.inf
+    columns: Mapping[str, Column] = field(kw_only=True)
+    naming: Naming = field(kw_only=True)
     whole: Bounds = field(init=False)
 
     def check(self) -> None:

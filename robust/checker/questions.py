@@ -72,6 +72,27 @@ class Questions:
         return float(np.min(best)) if best and len(least) else np.inf
 
 
+@dataclass(eq=False)
+class Case:
+    """One case of a query, to be established.
+
+    Attributes:
+        program, questions: what is asked of what.
+        lower, upper: ``[inputs]``, the exact input set rounded outward.
+        where: names the case in messages.
+        rows, added, smallest: see ``Established``.
+    """
+
+    program: Program
+    questions: Questions
+    lower: Numbers
+    upper: Numbers
+    where: str
+    rows: int = 0
+    added: int = 0
+    smallest: float = np.inf
+
+
 @dataclass(frozen=True, eq=False)
 class Part:
     """What is known of ``n`` boxes.

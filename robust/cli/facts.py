@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from robust.cli.options import Device, Trust, Weights
+from robust.cli.options import Device, InputBox, InputShape, Trust, Weights, read_shape
 from robust.errors import ModelShapeError, UsageError
 
 if TYPE_CHECKING:
@@ -23,12 +23,8 @@ def facts(
     tolerance: Annotated[
         float | None, typer.Option(help="Whether no logit of the two differs by so much or more.")
     ] = None,
-    input_box: Annotated[
-        tuple[float, float], typer.Option("--input-box", metavar="LOW HIGH", help="Smallest and largest input value.")
-    ] = (0.0, 1.0),
-    input_shape: Annotated[
-        str | None, typer.Option("--input-shape", metavar="C,H,W", help="Of one input, where no file says it.")
-    ] = None,
+    input_box: InputBox = (0.0, 1.0),
+    input_shape: InputShape = None,
     timeout: Annotated[float, typer.Option(help="Seconds in all.")] = 60.0,
     weights: Weights = None,
     trust_model: Trust = None,
@@ -52,20 +48,6 @@ def facts(
     if other is not None and tolerance is not None:
         raise typer.Exit(_compare(subject, load_classifier(other, **options), tolerance, timeout))
     raise typer.Exit(_describe(subject, timeout))
-
-
-def read_shape(text: str | None) -> tuple[int, ...] | None:
-    """``1,28,28`` as numbers; None where nothing was said.
-
-    Raises:
-        UsageError: no such text.
-    """
-    if text is None:
-        return None
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError as error:
-        raise UsageError("cannot read --input-shape", wanted="whole numbers: 1,28,28", got=text) from error
 
 
 def _module(subject: Classifier) -> nn.Module:

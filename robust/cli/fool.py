@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from robust.cli.facts import read_shape
 from robust.cli.interrupts import say_interrupted
-from robust.cli.options import Device, Trust, Weights
+from robust.cli.options import Device, InputBox, InputShape, Trust, Weights, read_shape
 from robust.errors import UsageError
 
 if TYPE_CHECKING:
@@ -38,12 +37,8 @@ def fool(
     ),
     resume: Annotated[bool, typer.Option("--resume", help="Go on from fooling.npz in that folder.")] = False,
     transfer: Annotated[str | None, typer.Option("--transfer", help="A second model, shown what was made.")] = None,
-    input_box: Annotated[
-        tuple[float, float], typer.Option("--input-box", metavar="LOW HIGH", help="Smallest and largest input value.")
-    ] = (0.0, 1.0),
-    input_shape: Annotated[
-        str | None, typer.Option("--input-shape", metavar="C,H,W", help="Of one input, where no file says it.")
-    ] = None,
+    input_box: InputBox = (0.0, 1.0),
+    input_shape: InputShape = None,
     seed: Annotated[int, typer.Option("--seed", help="All randomness comes from it.")] = 0,
     weights: Weights = None,
     trust_model: Trust = None,

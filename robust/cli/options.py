@@ -39,6 +39,12 @@ Reference = Annotated[str | None, typer.Option("--reference", help="Training dat
 GeneratorSource = Annotated[str | None, typer.Option("--generator", help="A trained generator, audited as well.")]
 Seed = Annotated[int | None, typer.Option("--seed", help="All randomness comes from it.")]
 Device = Annotated[str | None, typer.Option("--device", help="cpu, cuda, cuda:1, ...")]
+InputBox = Annotated[
+    tuple[float, float], typer.Option("--input-box", metavar="LOW HIGH", help="Smallest and largest input value.")
+]
+InputShape = Annotated[
+    str | None, typer.Option("--input-shape", metavar="C,H,W", help="Of one input, where no file says it.")
+]
 Output = Annotated[str | None, typer.Option("--output", "-o", help="Run directory: store, record, reports.")]
 Assignments = Annotated[
     list[str] | None,
@@ -46,6 +52,20 @@ Assignments = Annotated[
 ]
 Only = Annotated[str | None, typer.Option("--only", help="Run these checks only, separated by commas.")]
 Skip = Annotated[str | None, typer.Option("--skip", help="Leave these checks out, separated by commas.")]
+
+
+def read_shape(text: str | None) -> tuple[int, ...] | None:
+    """``1,28,28`` as numbers; None where nothing was said.
+
+    Raises:
+        UsageError: no such text.
+    """
+    if text is None:
+        return None
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError as error:
+        raise UsageError("cannot read --input-shape", wanted="whole numbers: 1,28,28", got=text) from error
 
 
 def sources(
