@@ -44,9 +44,14 @@ def file_digest(path: Path) -> str:
 
 
 def write_proof(
-    path: Path, query: str, models: Mapping[str, str], nodes: Sequence[Mapping[str, Any]], proofs: Sequence[CaseProof]
+    path: Path,
+    query: str,
+    models: Mapping[str, str],
+    nodes: Sequence[Mapping[str, Any]],
+    proofs: Sequence[CaseProof],
+    witness: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write a proof of all cases of a query; whole or not at all.
+    """Write a proof of all cases of a query, or a witness against it; whole or not at all.
 
     Args:
         path: replaced if it exists.
@@ -54,11 +59,12 @@ def write_proof(
         models: name -> digest of the model file.
         nodes: of the operation graph, in order.
         proofs: of all cases, in order.
+        witness: see ``docs/proofs.md``.
 
     Raises:
         UsageError: it cannot be written.
     """
-    header = {
+    header: dict[str, Any] = {
         "format": FORMAT,
         "package": f"robust-audit {__version__}",
         "query": query,
@@ -66,6 +72,8 @@ def write_proof(
         "nodes": [dict(node) for node in nodes],
         "cases": [{"stage": proof.stage, "tree": proof.tree.kind, "format": proof.tree.format} for proof in proofs],
     }
+    if witness is not None:
+        header["witness"] = dict(witness)
     arrays: dict[str, NDArray[Any]] = {"header": np.frombuffer(json.dumps(header).encode(), dtype=np.uint8)}
     for place, proof in enumerate(proofs):
         arrays.update({f"{place}/{name}": column for name, column in proof.tree.columns().items()})

@@ -15,6 +15,7 @@ from robust.checker.proof import ProofFile, numbers
 from robust.checker.query import Group, read_query
 from robust.checker.questions import Case, Questions, outward
 from robust.checker.verdict import Established, InvalidError, NotEstablishedError, RefusedError
+from robust.checker.witness import check_witness
 
 FORMAT = 1
 BOX_COLUMNS = ("parent", "inherits", "lower", "upper", "cut_lower", "cut_upper")
@@ -26,7 +27,8 @@ NEURON_COLUMNS = (
 
 
 def check_proof(proof: Path, model: Path, query: Path) -> Established:
-    """Establish again what a proof says: that the model reaches no unsafe output of the query, in real numbers.
+    """Establish again what a proof says, in real numbers: that the model reaches no unsafe output of the query, or that
+    an input does.
 
     Args:
         proof: written by ``robust verify --proof``.
@@ -49,6 +51,10 @@ def check_proof(proof: Path, model: Path, query: Path) -> Established:
         models = header.get("models")
         if not isinstance(models, dict) or list(models.values()) != [model_digest]:
             raise InvalidError("the model", f"the proof is of {models!r}, this is {model_digest}")
+        if "witness" in header:
+            stated = header["witness"]
+            broken = check_witness(stated.get("inputs") if isinstance(stated, dict) else None, program, groups)
+            return Established(query_digest, (model_digest,), 1, 1, 0, broken.smallest, falsified=True)
         cases = header.get("cases")
         if not isinstance(cases, list) or not all(isinstance(case, dict) for case in cases):
             raise RefusedError("the header has no list of cases")

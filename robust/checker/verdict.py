@@ -44,7 +44,8 @@ class Established:
         rows: parts of input sets that were bounded, as the proof has them.
         added: further parts, where this checker's bounds were looser than the proof's.
         smallest: by how much the unsafe set is missed at least, on any part; 0 where parts were cut away by linear
-            bounds, which says that it is missed, but not by how much.
+            bounds, which says that it is missed, but not by how much. Of a witness: how far inside its outputs are.
+        falsified: a witness breaks the query, and nothing else is said.
     """
 
     query: str
@@ -53,3 +54,4 @@ class Established:
     rows: int
     added: int
     smallest: float
+    falsified: bool = False

@@ -38,6 +38,12 @@ def check(
     cases = "input set" if found.cases == 1 else "input sets"
     apart = f",\neach at least {found.smallest:.3g} away from the unsafe outputs" if found.smallest > 0 else ""
     typer.echo("valid")
+    if found.falsified:
+        typer.echo(
+            f"In real numbers an input of the query reaches unsafe outputs, {found.smallest:.3g} inside of them."
+        )
+        typer.echo(f"model  sha256 {found.models[0]}\nquery  sha256 {found.query}")
+        return
     typer.echo("In real numbers the model reaches no unsafe output of the query:")
     typer.echo(f"{found.cases} {cases} in {found.rows} parts{added}{apart}.")
     typer.echo("Nothing is said about float32 runs.")

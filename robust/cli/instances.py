@@ -105,7 +105,7 @@ def run_instances(
         try:
             found = solver.solve(item.query, {"": item.model}, Deadline(min(limits) if limits else None))
             verdict, stage, reason, kept = found.result, found.stage, found.reason, ""
-            if proofs is not None and verdict == "unsat":
+            if proofs is not None and verdict in ("sat", "unsat"):
                 kept = f"{number:05d}.npz"
                 keep_proof(proofs / kept, found, item.query, {"": item.model})
         except RobustError as error:

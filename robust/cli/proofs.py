@@ -1,4 +1,4 @@
-"""``robust verify --proof`` and ``--proofs``: what proves an ``unsat`` is written to a file."""
+"""``robust verify --proof`` and ``--proofs``: what proves an ``unsat``, or breaks a query, is written to a file."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def require_folder_of(path: Path) -> None:
 
 
 def keep_proof(path: Path, found: Answer, query: Path, models: Mapping[str, Path]) -> None:
-    """Write the proof of an ``unsat``.
+    """Write the proof of an ``unsat``, or the witness of a ``sat``.
 
     Raises:
         UsageError: it cannot be written.
@@ -31,4 +31,7 @@ def keep_proof(path: Path, found: Answer, query: Path, models: Mapping[str, Path
         for node in (() if found.graph is None else found.graph.nodes)
     ]
     digests = {name: file_digest(model) for name, model in models.items()}
-    write_proof(path, file_digest(query), digests, nodes, found.proofs)
+    witness = None
+    if found.result == "sat":
+        witness = {"inputs": [str(text) for text in found.inputs], "outputs": [repr(value) for value in found.outputs]}
+    write_proof(path, file_digest(query), digests, nodes, found.proofs, witness)

@@ -68,7 +68,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--seed", type=int, default=0, help="of the witness search (default: 0)")
     add("--instances", type=Path, metavar="CSV", help="run a list in one process; paths relative to the file")
     add("--output", type=Path, metavar="CSV", help="write the answers of a list")
-    add("--proof", type=Path, metavar="FILE", help="write what proves unsat")
+    add("--proof", type=Path, metavar="FILE", help="write what proves unsat, or the witness of sat")
     add("--proofs", type=Path, metavar="FOLDER", help="the same for a list, a file for each proved row")
     add("--serialise-assignments", "--assignments", metavar="FOLDER", help="accepted; assignments are printed instead")
     return parser
@@ -156,7 +156,7 @@ def _answer(
         require_folder_of(kept)
     solver = Solver(engine=arguments.engine, seed=arguments.seed, keep_proof=kept is not None)
     found = solver.solve(query, models, Deadline(seconds, start=start))
-    if kept is not None and found.result == "unsat":
+    if kept is not None and found.result in ("sat", "unsat"):
         keep_proof(kept, found, query, models)
     with _SPOKEN:
         _say(found.text())

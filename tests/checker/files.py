@@ -46,7 +46,7 @@ def query_file(path: Path, low: list[str], high: list[str], outputs: int, constr
 def prove(model: Path, query: Path, path: Path, engine: str = "all") -> Answer:
     """Decide a query, and keep the proof if there is one."""
     answer = Solver(engine=engine, keep_proof=True).solve(query, {"": model}, Deadline(60.0))
-    if answer.result == "unsat":
+    if answer.result in ("sat", "unsat"):
         keep_proof(path, answer, query, {"": model})
     return answer
 

@@ -262,6 +262,44 @@ def test_a_gigantic_declared_size_is_refused_before_memory_is_taken(by_boxes: Ma
         check_proof(path, model, query)
 
 
+def test_a_witness_is_established_and_a_wrong_one_is_not(by_boxes: Made, tmp_path: Path) -> None:
+    _, model, _ = by_boxes
+    query = query_file(tmp_path / "q.vnnlib", ["-1.0"] * 2, ["1.0"] * 2, 2, "(assert (<= Y_0 (+ Y_1 100)))")
+    path = tmp_path / "w.npz"
+    answer = prove(model, query, path)
+    assert answer.result == "sat"
+    found = check_proof(path, model, query)
+    assert found.falsified
+    assert found.smallest > 50
+    arrays = arrays_of(path)
+    header = json.loads(arrays["header"].tobytes())
+    for wrong in (["1.5", "0"], ["0"], ["nan", "0"], [0, 0], "x", ["1e99999", "0"]):
+        forged = json.dumps({**header, "witness": {"inputs": wrong}}).encode()
+        with pytest.raises(REJECTED):
+            check_proof(rewritten({"header": np.frombuffer(forged, np.uint8)}, path), model, query)
+
+
+def test_a_witness_within_rounding_is_not_established(tmp_path: Path) -> None:
+    """``y = x0`` at 0.1, and thresholds a hair above and below."""
+    layer = nn.Linear(1, 1)
+    layer.weight.data, layer.bias.data = torch.ones(1, 1), torch.zeros(1)
+    model = dense_model([layer], tmp_path / "m.onnx")
+    for threshold, valid in (("0.1000000000001", True), ("0.1", False), ("0.0999999999999", False)):
+        query = query_file(tmp_path / "q.vnnlib", ["0"], ["1"], 1, f"(assert (<= Y_0 {threshold}))")
+        header = {
+            "format": 1,
+            "query": hashlib.sha256(query.read_bytes()).hexdigest(),
+            "models": {"": hashlib.sha256(model.read_bytes()).hexdigest()},
+            "witness": {"inputs": ["0.1"]},
+        }
+        path = rewritten({"header": np.frombuffer(json.dumps(header).encode(), np.uint8)}, tmp_path / "w.npz")
+        if valid:
+            assert 0 < check_proof(path, model, query).smallest <= 1.1e-13
+        else:
+            with pytest.raises(NotEstablishedError):
+                check_proof(path, model, query)
+
+
 def test_boxes_cover() -> None:
     def box(*ends: tuple[float, float]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         return np.array([low for low, _ in ends], float), np.array([high for _, high in ends], float)

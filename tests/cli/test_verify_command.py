@@ -210,11 +210,15 @@ def test_a_list_in_one_process(robust: Robust, model: Path, tmp_path: Path) -> N
     assert robust("verify", "--instances", "list.csv").status == 2
 
 
-def test_a_proof_is_written_for_unsat_alone(robust: Robust, model: Path, tmp_path: Path) -> None:
+def test_a_proof_is_written_for_an_answer_alone(robust: Robust, model: Path, tmp_path: Path) -> None:
     write(tmp_path / "no.vnnlib", FIRST + BOX + "(assert (or (and (>= Y_0 1.71)) (and (<= X_0 0.5) (>= Y_0 1.3))))")
     write(tmp_path / "yes.vnnlib", FIRST + BOX + "(assert (>= Y_0 1.5))")
     assert robust("verify", "m.onnx", "yes.vnnlib", "--proof", "yes.npz").status == 1
-    assert not (tmp_path / "yes.npz").exists()
+    witness = read_proof(tmp_path / "yes.npz").header["witness"]
+    assert float(witness["outputs"][0]) >= 1.5
+    assert robust("check", "yes.npz", "m.onnx", "yes.vnnlib").out.startswith("valid\nIn real numbers an input")
+    assert robust("verify", "m.onnx", "no.vnnlib", "--engine", "search", "--proof", "open.npz").status == 3
+    assert not (tmp_path / "open.npz").exists()
     assert robust("verify", "m.onnx", "no.vnnlib", "--proof", "no.npz").out == "unsat\n"
     proof = read_proof(tmp_path / "no.npz")
     assert proof.header["query"] == hashlib.sha256((tmp_path / "no.vnnlib").read_bytes()).hexdigest()
@@ -237,9 +241,9 @@ def test_proofs_of_a_list(robust: Robust, model: Path, tmp_path: Path) -> None:
     words = ("--instances", "list.csv", "--output", "results.csv", "--proofs", "kept/proofs")
     assert robust("verify", *words).status == 0
     with (tmp_path / "results.csv").open(encoding="utf-8") as file:
-        assert [row["proof"] for row in csv.DictReader(file)] == ["", "00002.npz", "00003.npz"]
+        assert [row["proof"] for row in csv.DictReader(file)] == ["00001.npz", "00002.npz", "00003.npz"]
     folder = tmp_path / "kept" / "proofs"
-    assert sorted(path.name for path in folder.iterdir()) == ["00002.npz", "00003.npz"]
+    assert sorted(path.name for path in folder.iterdir()) == ["00001.npz", "00002.npz", "00003.npz"]
     headers = [read_proof(folder / name).header for name in ("00002.npz", "00003.npz")]
     assert headers[0]["query"] == headers[1]["query"]  # the same text, packed or not
 
