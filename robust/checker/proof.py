@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from robust.checker.verdict import InvalidError, RefusedError
 
 Array = NDArray[Any]
-MOST_BYTES = 2**34
+MOST_BYTES = 2**32
 """What all arrays of a file may unpack to."""
 MOST_ROWS = 2**31
 MOST_HEADER = 2**24

@@ -315,3 +315,23 @@ def test_boxes_cover() -> None:
 
 def test_established_is_plain_data(by_boxes: Made) -> None:
     assert isinstance(check_proof(*by_boxes), Established)
+
+
+def test_a_branch_without_a_constraint_on_outputs_is_never_proved(by_boxes: Made, tmp_path: Path) -> None:
+    proof, model, _ = by_boxes
+    query = query_file(tmp_path / "q.vnnlib", ["-1.0"] * 2, ["1.0"] * 2, 2, "(assert (or (<= X_0 1.0) (<= Y_0 -1000)))")
+    arrays = arrays_of(proof)
+    header = json.loads(arrays["header"].tobytes())
+    header["query"] = hashlib.sha256(query.read_bytes()).hexdigest()
+    forged = {**arrays, "header": np.frombuffer(json.dumps(header).encode(), np.uint8)}
+    with pytest.raises(NotEstablishedError):
+        check_proof(rewritten(forged, tmp_path / "f.npz"), model, query)
+
+
+def test_a_child_beyond_its_parent_inherits_nothing_for_free(by_boxes: Made, tmp_path: Path) -> None:
+    """All rows moved away from the input set, with the bounds of a harmless parent: the root no longer holds the set."""
+    proof, model, query = by_boxes
+    arrays = arrays_of(proof)
+    moved = {name: arrays[name] + 0.5 for name in ("0/lower", "0/upper", "0/cut_lower", "0/cut_upper")}
+    with pytest.raises(InvalidError, match="smaller than the input set"):
+        check_proof(rewritten({**arrays, **moved}, tmp_path / "c.npz"), model, query)
