@@ -184,7 +184,7 @@ class Boxes(Case):
                 self.smallest = min(self.smallest, 0.0)
             if left.any() and wide > FEW_INPUTS:
                 raise NotEstablishedError(
-                    f"{self.where}, {what}", f"a bound of {part.least.max(1).min():.3g} is no proof"
+                    f"{self.where}, {what}", f"a bound of {part.least.max(1, initial=-np.inf).min():.3g} is no proof"
                 )
             halves = _halved(low[left], high[left], part.slopes[left])
             lower, upper = np.concatenate([halves[0], lower[later]]), np.concatenate([halves[1], upper[later]])
@@ -202,7 +202,7 @@ class _Cover:
 def _halved(lower: Numbers, upper: Numbers, slopes: Numbers) -> tuple[Numbers, Numbers]:
     if not len(lower):
         return lower, upper
-    axis = (np.abs(slopes).max(1) * (upper - lower)).argmax(1)
+    axis = (np.abs(slopes).max(1, initial=0.0) * (upper - lower)).argmax(1)
     rows = np.arange(len(lower))
     middle = lower[rows, axis] / 2 + upper[rows, axis] / 2
     first, second = upper.copy(), lower.copy()

@@ -68,7 +68,7 @@ class Questions:
 
     def missed(self, least: Numbers) -> float:
         """By how much the unsafe set is missed over boxes that are all proved."""
-        best = [least[:, self.clause == place].max(1) for place in range(self.count)]
+        best = [least[:, self.clause == place].max(1, initial=-np.inf) for place in range(self.count)]
         return float(np.min(best)) if best and len(least) else np.inf
 
 
