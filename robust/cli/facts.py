@@ -30,7 +30,7 @@ def facts(
     trust_model: Trust = None,
     device: Device = None,
 ) -> None:
-    """Ranges of the logits and states of the rectifiers over the whole input box; or whether two networks agree.
+    """Ranges of logits, largest confidence and states of rectifiers over the input box; or whether two models agree.
 
     Exit status: 0 answered (agree), 1 the two networks differ, 2 the input is bad, 3 something is unknown.
     """
@@ -80,11 +80,18 @@ def _compare(first: Classifier, second: Classifier, tolerance: float, timeout: f
 def _describe(subject: Classifier, timeout: float) -> int:
     from robust.graph import trace
     from verifiers import Network
+    from verifiers.confidence import largest_confidence
     from verifiers.deadline import Deadline
     from verifiers.network_facts import NeuronState, neurons, output_range
 
     box, deadline = subject.input_box, Deadline(timeout)
     network = Network(trace(_module(subject), subject.input_shape, device=subject.device, box=box))
+    if len(subject.class_names) > 1:
+        sure = largest_confidence(network, box, deadline.within(deadline.left / 3))
+        typer.echo(
+            f"confidence: proved never above {sure.bound:.6g}, reaches {sure.reached:.6g} in class "
+            f"{subject.class_names[sure.label]}{f' ({sure.reason})' if sure.reason else ''}"
+        )
     for index, name in enumerate(subject.class_names):
         share = deadline.within(deadline.left / 2 / (len(subject.class_names) - index))
         found = output_range(network, box, index, share)

@@ -329,7 +329,7 @@ def test_a_branch_without_a_constraint_on_outputs_is_never_proved(by_boxes: Made
 
 
 def test_a_child_beyond_its_parent_inherits_nothing_for_free(by_boxes: Made, tmp_path: Path) -> None:
-    """All rows moved away from the input set, with the bounds of a harmless parent: the root no longer holds the set."""
+    """All rows moved away from the input set, with their bounds: the root no longer holds the set."""
     proof, model, query = by_boxes
     arrays = arrays_of(proof)
     moved = {name: arrays[name] + 0.5 for name in ("0/lower", "0/upper", "0/cut_lower", "0/cut_upper")}
