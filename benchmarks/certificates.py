@@ -118,8 +118,9 @@ def main() -> None:
             ("benchmark", "proofs", "valid", "search s", "with proof", "check s", "check / search", "parts", "bytes, median / largest"),
             table,
         )  # fmt: skip
-        for parts, peak in memory(settings.shared / "vnncomp" / "acasxu", Path(scratch)) if table else ():
-            page.say(f"Memory of a check: {parts} parts, at most {peak:.1f} MiB of Python's and numpy's own.")
+        found = memory(settings.shared / "vnncomp" / "acasxu", Path(scratch)) if table else []
+        words = ", ".join(f"{peak:.1f} MiB for {parts} parts" for parts, peak in sorted(found))
+        page.say(f"Largest memory that a check of an acasxu proof took, of Python's and numpy's own: {words}.")
     page.write()
 
 

@@ -16,6 +16,7 @@ from robust.checker.program import Program, Step
 from robust.checker.verdict import NotEstablishedError, RefusedError
 
 MOST_BYTES = 2**32
+PIECE = 2**20
 
 
 def read_model(path: Path) -> tuple[Program, str]:
@@ -44,12 +45,15 @@ def unpacked(path: Path) -> bytes:
     """
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            content = file.read(MOST_BYTES + 1)
+            parts, size = [], 0
+            while part := file.read(PIECE):
+                parts.append(part)
+                size += len(part)
+                if size > MOST_BYTES:
+                    raise RefusedError(f"{path} unpacks to more than {MOST_BYTES} bytes")
     except (OSError, EOFError, zlib.error) as error:
         raise RefusedError(f"cannot read {path}: {error}") from error
-    if len(content) > MOST_BYTES:
-        raise RefusedError(f"{path} unpacks to more than {MOST_BYTES} bytes")
-    return bytes(content)
+    return b"".join(parts)
 
 
 class _Reader:
