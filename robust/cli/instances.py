@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import csv
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 from robust.cli.proofs import keep_proof
 from robust.cli.solve import Solver
@@ -114,7 +116,8 @@ def run_instances(
 
 
 def run_list(arguments: argparse.Namespace) -> int:
-    """``robust verify --instances``: a line per instance; the exit status."""
+    """``robust verify --instances``: a line per instance, in the table of answers as soon as it is known; the exit
+    status."""
     if arguments.files or arguments.network:
         raise UsageError("a list names its own models and queries", got=arguments.files or arguments.network)
     if arguments.proof is not None:
@@ -123,15 +126,16 @@ def run_list(arguments: argparse.Namespace) -> int:
     if arguments.proofs is not None:
         _make(arguments.proofs)
     solver = Solver(engine=arguments.engine, seed=arguments.seed, keep_proof=arguments.proofs is not None)
-    done = []
-    for found in run_instances(solver, instances, arguments.timeout, arguments.proofs):
-        done.append(found)
-        line = f"{found.verdict:9s} {found.seconds:8.2f} s  {found.instance.onnx}  {found.instance.vnnlib}"
-        sys.stdout.write(line + (f"  {found.reason}\n" if found.verdict == "error" else "\n"))
-        sys.stdout.flush()
-    if arguments.output is not None:
-        _write(arguments.output, done)
-    verdicts = {found.verdict for found in done}
+    verdicts = set()
+    with contextlib.ExitStack() as stack:
+        file = None if arguments.output is None else stack.enter_context(_opened(arguments.output))
+        for found in run_instances(solver, instances, arguments.timeout, arguments.proofs):
+            verdicts.add(found.verdict)
+            line = f"{found.verdict:9s} {found.seconds:8.2f} s  {found.instance.onnx}  {found.instance.vnnlib}"
+            sys.stdout.write(line + (f"  {found.reason}\n" if found.verdict == "error" else "\n"))
+            sys.stdout.flush()
+            if file is not None:
+                _write_row(file, found.row())
     return 2 if "error" in verdicts else 3 if verdicts & {"unknown", "timed-out"} else 0
 
 
@@ -142,11 +146,20 @@ def _make(folder: Path) -> None:
         raise UsageError(f"cannot make the folder {folder}", got=error) from error
 
 
-def _write(path: Path, done: list[Outcome]) -> None:
+def _opened(path: Path) -> TextIO:
+    """The table of answers with its head, open for rows."""
     try:
-        with path.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file)
-            writer.writerow(COLUMNS)
-            writer.writerows(found.row() for found in done)
+        file = path.open("w", encoding="utf-8", newline="")
     except OSError as error:
         raise UsageError(f"cannot write {path}", got=error) from error
+    _write_row(file, COLUMNS)
+    return file
+
+
+def _write_row(file: TextIO, cells: Iterable[str]) -> None:
+    """A row at once: whatever ends the list, the answers until then are in the file."""
+    try:
+        csv.writer(file).writerow(cells)
+        file.flush()
+    except OSError as error:
+        raise UsageError(f"cannot write {file.name}", got=error) from error

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import tree_leaves, tree_map
 
 from robust.errors import ControlFlowError, RobustError, UnsupportedOperatorError
 from robust.graph.graph import Operand
@@ -29,6 +29,7 @@ from robust.graph.rewrites import (
     VARYING,
     Replacement,
 )
+from robust.graph.rewrites.choices import CHOICES, COMPARISONS, KEEPS_TRUTH, LOGIC_OF_TRUTHS, WHOLE, truncated
 from robust.graph.rewrites.hints import hint
 from robust.graph.rewrites.masks import ASKED_BY, KEPT_BY
 from robust.graph.rewrites.replacement import broadcast
@@ -184,7 +185,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 wanted="a model that does the same operations for every input",
                 hint="replace `if`, `.item()`, boolean indexing on activations by arithmetic such as clamp or where",
             )
-        if known == {SECOND_OUTPUT} or packet in PREDICATES:
+        if known == {SECOND_OUTPUT} or packet in PREDICATES or (packet in COMPARISONS and SECOND_OUTPUT in known):
             result = func(*args, **keywords)
             for leaf in tree_leaves(result):
                 self._remember(leaf, SECOND_OUTPUT)
@@ -215,6 +216,16 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return destination
 
     def _operator(self, func: Any, packet: str, args: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
+        truths = all(isinstance(value, Tensor) and value.dtype == torch.bool for value in args[:2])
+        if truths and packet in LOGIC_OF_TRUTHS:
+            packet = LOGIC_OF_TRUTHS[packet]
+        if packet in CHOICES and self._chooses(packet, args):
+            return self._choice(func, packet, args, keywords)
+        discrete = any(self._is_discrete(leaf) for leaf in tree_leaves((args, keywords)))
+        if packet == "_to_copy" and (discrete or not keywords.get("dtype", args[0].dtype).is_floating_point):
+            return self._cast(func, args, keywords)
+        if discrete and packet not in KEEPS_TRUTH:
+            return self._of_numbers(func, packet, args, keywords)
         masked = bare_form(packet, args, keywords, self._is_constant)
         if masked is not None:
             func, args, keep = masked
@@ -225,6 +236,84 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if kept is not None:
             return self._with_mask(func, packet, args, keywords, kept)
         return self._unmasked(func, packet, args, keywords)
+
+    def _is_discrete(self, value: Any) -> bool:
+        """Whether a tensor holds truth values or whole numbers that are followed as floats."""
+        return isinstance(value, Tensor) and not value.dtype.is_floating_point and self.step_of(value) is not None
+
+    def _number(self, value: Any) -> Any:
+        """Floats that stand for truth values or whole numbers; anything else as it is."""
+        if not isinstance(value, Tensor) or value.dtype.is_floating_point:
+            return value
+        step = self.step_of(value)
+        with _disable_current_modes():
+            numbers = value.to(self.x.dtype)
+        if step is not None:
+            self._remember(numbers, step)
+        return numbers
+
+    def _chooses(self, packet: str, args: tuple[Any, ...]) -> bool:
+        place = {"where": 0, "masked_fill": 1}.get(packet)
+        if place is not None:
+            return not self._is_constant(args[place])
+        tensors = [value for value in args if isinstance(value, Tensor)]
+        return not packet.startswith("bitwise") or all(value.dtype == torch.bool for value in tensors)
+
+    def _choice(self, func: Any, packet: str, args: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
+        """A comparison, logic, or a choice by values: floats are recorded, and the model's own tensor goes on."""
+        truths = {"where": (0,), "masked_fill": (1,)}.get(packet, () if packet in COMPARISONS else (0, 1))
+        numbers = []
+        for place, value in enumerate(args):
+            number = self._number(value)
+            if not isinstance(number, Tensor):
+                with _disable_current_modes():
+                    number = torch.tensor(number, dtype=self.x.dtype, device=self.x.device)
+            if place in truths and value.dtype != torch.bool:
+                number = self._rewritten(CHOICES["ne"], packet, (number, torch.zeros_like(number)), {})
+            numbers.append(number)
+        made = self._rewritten(CHOICES[packet], packet, tuple(numbers), {})
+        return self._stands_for(made, func, args, keywords)
+
+    def _cast(self, func: Any, args: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
+        wanted = keywords.get("dtype", args[0].dtype)
+        number = self._number(args[0])
+        if wanted == torch.bool and args[0].dtype != torch.bool:
+            number = self._rewritten(CHOICES["ne"], "_to_copy", (number, torch.zeros_like(number)), {})
+        elif wanted in WHOLE and args[0].dtype.is_floating_point:
+            number = self._rewritten(truncated, "_to_copy", (number,), {})
+        elif not (wanted in WHOLE or wanted in (torch.bool, torch.float32, torch.float64)):
+            raise self._refused("_to_copy", f"a cast of {args[0].dtype} to {wanted}")
+        return self._stands_for(number, func, args, keywords)
+
+    def _of_numbers(self, func: Any, packet: str, args: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
+        """Arithmetic on truth values or whole numbers: the same of floats."""
+        options = {name: value for name, value in keywords.items() if name != "dtype"}
+        made = self._operator(func, packet, tree_map(self._number, args), tree_map(self._number, options))
+        if not isinstance(made, Tensor):
+            raise self._refused(packet, f"{func} of {self._words(args)}")
+        return self._stands_for(made, func, args, keywords)
+
+    @staticmethod
+    def _words(args: Any) -> str:
+        return ", ".join(str(leaf.dtype) for leaf in tree_leaves(args) if isinstance(leaf, Tensor))
+
+    def _stands_for(self, made: Tensor, func: Any, args: Any, keywords: dict[str, Any]) -> Any:
+        """What the model itself computes, with recorded floats standing for it.
+
+        Raises:
+            UnsupportedOperatorError: the floats are not the same numbers.
+        """
+        with _disable_current_modes():
+            result = func(*args, **keywords)
+            same = bool(torch.equal(made.expand(result.shape).to(result.dtype), result))
+            if same and result.dtype.is_floating_point and result.shape == made.shape:
+                result = made
+        if not same:
+            name = func.overloadpacket.__name__
+            raise self._refused(name, f"{func} of {self._words(args)}")
+        if result is not made:
+            self._remember(result, self._seen[id(made)].step)
+        return result
 
     def _is_constant(self, value: Any) -> bool:
         return isinstance(value, Tensor) and self.step_of(value) is None

@@ -282,6 +282,7 @@ def _check_batches(module: nn.Module, graph: Graph, x: Tensor, largest: float) -
 def _check_answer(found: Tensor, wanted: Tensor, largest: float) -> None:
     if found.numel() == wanted.numel():  # a module may squeeze the batch axis off a single sample
         wanted = wanted.reshape(found.shape)
+    wanted = wanted.to(found.dtype)  # whole numbers and truth values are followed as floats
     if not _close(found, wanted, floor=ROUNDING / TOLERANCE * largest):
         raise ControlFlowError(
             "the graph does not answer as the model does",

@@ -115,17 +115,20 @@ def test_every_unsupported_operator_is_listed_with_place_and_workaround(
         "class Odd(nn.Module):\n"
         "    def forward(self, x):\n"
         "        return torch.relu(torch.asin(x).sort(1)[0])\n"
+        "class Far(nn.Module):\n"
+        "    def forward(self, x):\n"
+        "        return torch.acosh(x)\n"
         "def make():\n"
-        "    return nn.Sequential(nn.Linear(4, 3), Odd(), nn.Linear(3, 3), nn.Hardshrink(), nn.Linear(3, 2)).eval()\n",
+        "    return nn.Sequential(nn.Linear(4, 3), Odd(), nn.Linear(3, 3), Far(), nn.Linear(3, 2)).eval()\n",
         encoding="utf-8",
     )
     monkeypatch.syspath_prepend(robust.folder)
     result = robust("doctor", "sorting_factory:make", "--set", "model.input_shape=[4]")
     assert result.status == 0, result.err
     listed = [line for line in result.out.splitlines() if "not supported" in line]
-    assert [line.split()[2] for line in listed] == ["asin,", "sort,", "hardshrink,"]
+    assert [line.split()[2] for line in listed] == ["asin,", "sort,", "acosh,"]
     assert "at 1.1 (Odd)" in listed[1]
-    assert "at 1.3 (Hardshrink)" in listed[2]
+    assert "at 1.3 (Far)" in listed[2]
     assert result.out.count("what to do: ") == 3
     assert "linear (3)" in result.out
     assert "relu (1)" in result.out

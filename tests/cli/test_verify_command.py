@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -18,6 +19,7 @@ import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
+from robust.cli.solve import Solver
 from robust.cli.verify import solver_main
 from robust.graph import trace
 from robust.graph.onnx_file import read_onnx
@@ -208,6 +210,37 @@ def test_a_list_in_one_process(robust: Robust, model: Path, tmp_path: Path) -> N
         assert [row["verdict"] for row in csv.DictReader(file)] == ["unsat", "sat"]
     write(tmp_path / "list.csv", rows + "m.onnx,gone.vnnlib,9\n")
     assert robust("verify", "--instances", "list.csv").status == 2
+
+
+def test_a_list_that_is_stopped_keeps_what_it_decided(
+    robust: Robust, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path / "no.vnnlib", FIRST + BOX + "(assert (>= Y_0 1.71))")
+    write(tmp_path / "list.csv", "m.onnx,no.vnnlib,9\nm.onnx,no.vnnlib,9\nm.onnx,no.vnnlib,9\n")
+    solve, calls = Solver.solve, []
+
+    def stopped(self: Solver, *words: Any) -> Any:
+        calls.append(words)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return solve(self, *words)
+
+    monkeypatch.setattr(Solver, "solve", stopped)
+    assert robust("verify", "--instances", "list.csv", "--output", "results.csv").status == 130
+    with (tmp_path / "results.csv").open(encoding="utf-8") as file:
+        assert [row["verdict"] for row in csv.DictReader(file)] == ["unsat"]
+
+
+def test_a_choice_in_whole_numbers_is_decided(robust: Robust, tmp_path: Path) -> None:
+    cast = [helper.make_node("Cast", ["x"], ["y"], to=TensorProto.INT64)]
+    path = save(tmp_path / "m.onnx", cast, inputs={"x": [1, 1]}, outputs={"y": [1, 1]})
+    loaded = onnx.load(path)
+    loaded.graph.output[0].type.tensor_type.elem_type = TensorProto.INT64
+    onnx.save(loaded, path)
+    first = "(declare-const X_0 Real)(declare-const Y_0 Real)(assert (>= X_0 3.1))(assert (<= X_0 4.2))"
+    for asked, verdict in (("(>= Y_0 4)", "sat"), ("(>= Y_0 4.5)", "unsat"), ("(<= Y_0 2.9)", "unsat")):
+        write(tmp_path / "q.vnnlib", f"{first}(assert {asked})")
+        assert robust("verify", "m.onnx", "q.vnnlib").out.splitlines()[0] == verdict
 
 
 def test_a_proof_is_written_for_an_answer_alone(robust: Robust, model: Path, tmp_path: Path) -> None:

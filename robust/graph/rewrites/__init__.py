@@ -9,13 +9,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from robust.graph.rewrites import activations, arithmetic, normalisation, pooling, products, reductions, shapes, softmax
+from robust.graph.rewrites import (
+    activations,
+    arithmetic,
+    choices,
+    normalisation,
+    pooling,
+    products,
+    reductions,
+    shapes,
+    softmax,
+)
 from robust.graph.rewrites.products import BOTH_VARY
 from robust.graph.rewrites.replacement import VARYING, Replacement, Rewrites
 
 REWRITES: Rewrites = {
     **activations.REWRITES,
     **arithmetic.REWRITES,
+    **choices.REWRITES,
     **normalisation.REWRITES,
     **pooling.REWRITES,
     **products.REWRITES,
@@ -53,7 +64,7 @@ INPUT_DEPENDENT = frozenset(
 )
 """Operators that let values decide what happens next."""
 
-PREDICATES = frozenset({"gt", "lt", "ge", "le", "eq", "ne", "argmax", "argmin", "any", "all", "isnan", "isinf"})
+PREDICATES = frozenset({"argmax", "argmin", "any", "all", "isnan", "isinf"})
 """Operators whose answer is discrete: recorded only as something that must not be used."""
 
 __all__ = [

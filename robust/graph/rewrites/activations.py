@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from robust.graph.rewrites.arithmetic import clamp
+from robust.graph.rewrites.choices import chosen, compared
 from robust.graph.rewrites.replacement import Number, Rewrites, aten, nothing, scalar
 
 
@@ -27,9 +28,9 @@ def _leaky_relu(a: Tensor, slope: Number = 0.01) -> Any:
 
 
 def _threshold(a: Tensor, threshold: Number, value: Number) -> Any:
-    """``x`` above the threshold, else the value; a jump between the two has no rule."""
+    """``x`` above the threshold, else the value."""
     if threshold != value:
-        return NotImplemented
+        return chosen(compared(a, scalar(threshold, a)), a, scalar(value, a))
     return aten.relu.default(a) if threshold == 0 else clamp(a, threshold)
 
 
