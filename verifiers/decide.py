@@ -19,6 +19,8 @@ from verifiers.branching.outcome import Replay, Search
 from verifiers.deadline import Deadline
 from verifiers.decision import CaseProof, Decision, Stage, Work
 from verifiers.exact_stage import z3
+from verifiers.fixed_inputs import free_inputs
+from verifiers.margins import require_fit
 from verifiers.network import Network
 
 SEARCH_SHARE = 0.05
@@ -140,7 +142,15 @@ def decide(
     Raises:
         PropertyError: a case does not fit the network's shapes.
     """
+    if network is not None:
+        for case in cases:
+            require_fit(network.graph, case)
     work = Work(network, cases, deadline, search, replay, open=list(range(len(cases))), keep_proof=keep_proof)
+    free = None if network is None or any(run is z3 for _, run in stages) else free_inputs(network, cases)
+    if free is not None:  # Z3 takes every number as exact, a bias that was rounded too
+        work.network, work.cases = free.network, free.cases
+        work.search = None if search is None else free.search(search)
+        work.replay = None if replay is None else free.replay(replay)
     stage = "no case is possible"
     for name, run in stages:
         if not work.open or deadline.expired:
@@ -153,7 +163,8 @@ def decide(
     worst = min(work.margins.values()) if work.margins else None
     if not work.open:
         reason = f"all {len(cases)} cases are proved" if cases else "every branch of the query contradicts itself"
-        proofs = tuple(CaseProof(work.provers[place], work.proofs[place]) for place in sorted(work.proofs))
+        trees = {place: tree if free is None else free.proof(tree) for place, tree in work.proofs.items()}
+        proofs = tuple(CaseProof(work.provers[place], trees[place]) for place in sorted(trees))
         return Decision(Verdict.VERIFIED, reason, stage, bound=worst, proofs=proofs)
     return _unknown(work, worst)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import torch
@@ -18,21 +19,36 @@ LARGEST_NORMED = 40_000
 
 
 @dataclass(frozen=True, eq=False)
+class Absorbed:
+    """What an affine node's bias was added up from, where inputs were folded into it.
+
+    Attributes:
+        magnitude: float64 ``[elements]``, of all that was added up.
+        terms: how many there were.
+    """
+
+    magnitude: Tensor
+    terms: int
+
+
+@dataclass(frozen=True, eq=False)
 class Network:
     """A graph prepared for bounds.
 
     Attributes:
         graph: in the arithmetic that the bounds are to be computed in.
+        absorbed: affine node -> what its bias was added up from, where it is itself a rounded sum.
     """
 
     graph: Graph
+    absorbed: Mapping[int, Absorbed] = field(default_factory=dict)
 
     def to(self, dtype: torch.dtype) -> Network:
         """The same in another arithmetic; made once."""
         if dtype == self.graph.dtype:
             return self
         if dtype not in self._casts:
-            self._casts[dtype] = Network(self.graph.to(dtype))
+            self._casts[dtype] = Network(self.graph.to(dtype), self.absorbed)
         return self._casts[dtype]
 
     @cached_property

@@ -106,7 +106,9 @@ def _magnitude(linear: LinearBounds, node: Node, batch: int) -> Tensor | None:
         return torch.stack(
             [value.reshape(batch, -1) for value in (_largest(linear.bounds[node.index]), *largest)]
         ).amax(0)
-    return node.apply(largest, batch, **{name: absolute(value) for name, value in node.arguments.items()}).abs()
+    added = node.apply(largest, batch, **{name: absolute(value) for name, value in node.arguments.items()}).abs()
+    absorbed = linear.network.absorbed.get(node.index)
+    return added if absorbed is None else added + absorbed.magnitude.to(added)
 
 
 def _largest(bounds: Bounds) -> Tensor:

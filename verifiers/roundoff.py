@@ -79,7 +79,8 @@ def sum_lengths(network: Network, node: Node) -> tuple[int, int]:
     weight = node.arguments.get("weight")
     if node.op == "linear" and isinstance(weight, Tensor):
         rows, columns = weight.shape
-        return columns + 1, rows
+        more = network.absorbed[node.index].terms if node.index in network.absorbed else 0
+        return columns + more + 1, rows + more
     if node.op == "convolution" and isinstance(weight, Tensor):
         taps, groups = weight[0, 0].numel(), node.arguments["groups"]
         across = (weight.shape[1] * taps + 1, weight.shape[0] // groups * taps)
@@ -208,9 +209,12 @@ class Roundoff:
         return self.gamma(sum(sum_lengths(self.network, node)[1] + 2 for node in nodes))
 
     def _magnitude(self, node: Node, largest: Sequence[Tensor], batch: int, offset: Tensor | None) -> Tensor:
-        """``|W| |u| + |b|`` or more: ``[batch, elements]``."""
+        """``|W| |u| + |b|`` or more, with all that a rounded ``b`` was added up from: ``[batch, elements]``."""
         if node.op in BILINEAR:
             found = node.apply(largest, batch, **absolute_coefficients(node)).reshape(batch, -1)
+            absorbed = self.network.absorbed.get(node.index)
+            if absorbed is not None:
+                return found + absorbed.magnitude.to(found)
             return found if offset is None else found + offset.abs()
         found = node.apply(largest, batch).reshape(batch, -1)  # no coefficient is negative
         return found if offset is None else found + 2 * offset.abs()

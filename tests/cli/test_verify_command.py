@@ -243,6 +243,36 @@ def test_a_choice_in_whole_numbers_is_decided(robust: Robust, tmp_path: Path) ->
         assert robust("verify", "m.onnx", "q.vnnlib").out.splitlines()[0] == verdict
 
 
+def test_a_proof_with_fixed_inputs_speaks_of_all_of_them(robust: Robust, tmp_path: Path) -> None:
+    """``y = relu(x0 + 3 x1 - x2 - x3) - relu(x1 - x3)``, with all but ``x1`` and, at the end, ``x3`` fixed."""
+    nodes = [
+        helper.make_node("Gemm", ["x", "w", "b"], ["h"]),
+        helper.make_node("Relu", ["h"], ["r"]),
+        helper.make_node("MatMul", ["r", "v"], ["y"]),
+    ]
+    weights = {"w": [[1, 0], [3, 1], [-1, 0], [-1, -1]], "b": [0, 0], "v": [[1], [-1]]}
+    save(tmp_path / "m.onnx", nodes, inputs={"x": [1, 4]}, outputs={"y": [1, 1]}, **weights)  # type: ignore[arg-type]
+    declared = "".join(f"(declare-const X_{place} Real)" for place in range(4)) + "(declare-const Y_0 Real)"
+    ends = (
+        (0.5, 0.5),
+        (-1, 1),
+        (0.3, 0.3),
+        (-0.1, -0.1),
+    )  # y = max(0, 3 x1 + .3) - max(0, x1 + .1) = max(0, 2 x1 + .2)
+    box = "".join(
+        f"(assert (>= X_{place} {low}))(assert (<= X_{place} {high}))" for place, (low, high) in enumerate(ends)
+    )
+    write(tmp_path / "no.vnnlib", f"{declared}{box}(assert (<= Y_0 -0.01))")
+    write(tmp_path / "yes.vnnlib", f"{declared}{box}(assert (>= Y_0 2.19))")
+    for engine in ("all", "input-splitting", "neuron-splitting"):
+        asked = ("verify", "m.onnx", "no.vnnlib", "--engine", engine, "--proof", "no.npz")
+        assert robust(*asked).out == "unsat\n"
+        assert robust("check", "no.npz", "m.onnx", "no.vnnlib").out.startswith("valid")
+    sat = robust("verify", "m.onnx", "yes.vnnlib").out
+    assert sat.startswith("sat")
+    assert "X_0 0.5" in sat
+
+
 def test_a_proof_is_written_for_an_answer_alone(robust: Robust, model: Path, tmp_path: Path) -> None:
     write(tmp_path / "no.vnnlib", FIRST + BOX + "(assert (or (and (>= Y_0 1.71)) (and (<= X_0 0.5) (>= Y_0 1.3))))")
     write(tmp_path / "yes.vnnlib", FIRST + BOX + "(assert (>= Y_0 1.5))")

@@ -31,8 +31,8 @@ class Rectifier:
         if bend == -1:
             low = torch.maximum(lower, -upper).clamp_min_(0)
             return low, torch.maximum(-lower, upper)
-        ends = [torch.where(end > 0, end, _outward(bend * end, -1)) for end in (lower, upper)]
-        tops = [torch.where(end > 0, end, _outward(bend * end, 1)) for end in (lower, upper)]
+        ends = [torch.where(end > 0, end, _scaled(bend, end, -1)) for end in (lower, upper)]
+        tops = [torch.where(end > 0, end, _scaled(bend, end, 1)) for end in (lower, upper)]
         low, high = torch.minimum(*ends), torch.maximum(*tops)
         if bend < 0:
             low = torch.where((lower <= 0) & (upper >= 0), 0.0, low)
@@ -57,7 +57,7 @@ class Rectifier:
         lower, upper = operands[0]
         bend = _bend(node)
         one = torch.ones_like(lower)
-        least, most = _outward(one * bend, -1), _outward(one * bend, 1)
+        least, most = _scaled(bend, one, -1), _scaled(bend, one, 1)
         left, right = torch.where(lower >= 0, one, least), torch.where(upper <= 0, most, one)
         if bend <= 1:
             return [(left, torch.maximum(right, left))]
@@ -134,8 +134,10 @@ def _unrepresented(bend: float, low: Tensor) -> Tensor:
     return low.abs() * (2 * info.eps * abs(bend)) + info.tiny
 
 
-def _outward(x: Tensor, sign: int) -> Tensor:
-    """``x`` rounded up or down, so that it covers a product with a number that was rounded; 0, 1, -1 stay."""
-    info = torch.finfo(x.dtype)
-    moved = x + sign * (2 * info.eps * x.abs() + info.tiny)
-    return torch.where((x == 0) | (x.abs() == 1) | torch.isinf(x), x, moved)
+def _scaled(bend: float, x: Tensor, sign: int) -> Tensor:
+    """``bend x`` rounded up or down, so that it covers a product with a number that was rounded; exact for 0, 1, -1."""
+    product, info = bend * x, torch.finfo(x.dtype)
+    if bend in (0.0, 1.0, -1.0):
+        return product
+    moved = product + sign * (2 * info.eps * product.abs() + info.tiny)
+    return torch.where((x == 0) | torch.isinf(product), product, moved)

@@ -129,6 +129,17 @@ def test_no_point_leaves_the_bounds(operator: Operator, dtype: str, data: st.Dat
     check(operator, FLOATS[dtype], box, fractions)
 
 
+ROUND = [(-100.0, 8.0), (-10.0, 10.0), (-5.0, -2.0), (-2.0, 0.0), (-1.0, 1.0), (0.0, 1.0), (1.0, 2.0), (2.0, 100.0)]
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("operator", OPERATORS, ids=str)
+def test_round_ends_are_no_exception(operator: Operator, dtype: str) -> None:
+    """A product may round to a number that looks exact: ``0.01 * -100`` is below -1."""
+    boxes = [(low, high) for low, high in ROUND if low >= operator.smallest]
+    check(operator, FLOATS[dtype], boxes, [0.0, 0.25, 0.5])
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("operator", OPERATORS, ids=str)
