@@ -117,6 +117,18 @@ FOOLING: tuple[Entry, ...] = (
 )
 
 
+CHANGES: tuple[Entry, ...] = (
+    Entry(
+        "change",
+        "the worst rotation, shift, zoom, elastic deformation, blur, light or colour (robust attack --change)",
+        "attacks.changes",
+        "ChangeAttack",
+        gradients=False,
+    ),
+)
+"""Those over parameters of changes of whole pictures."""
+
+
 def make_attack(name: str, **hyperparameters: Any) -> Attack:
     """The attack of that name.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from attacks.catalogue import ATTACKS, FOOLING, MINIMAL
+from attacks.catalogue import ATTACKS, CHANGES, FOOLING, MINIMAL
 from robust.audit.catalogue import CHECKS
 from robust.data import BUILTIN
 from robust.ood.panel import DETECTORS
@@ -15,7 +15,7 @@ def _first_line(thing: object) -> str:
 
 LISTS: dict[str, dict[str, str]] = {
     "checks": {check.name: check.question for check in CHECKS},
-    "attacks": {entry.name: entry.line for entry in (*ATTACKS, *MINIMAL, *FOOLING)},
+    "attacks": {entry.name: entry.line for entry in (*ATTACKS, *MINIMAL, *CHANGES, *FOOLING)},
     "verifiers": VERIFIERS,
     "detectors": {name: _first_line(detector) for name, detector in DETECTORS.items()},
     "data": {f"builtin:{name}": _first_line(loader) for name, loader in BUILTIN.items()},

@@ -20,7 +20,7 @@ from typing import Annotated
 import typer
 
 from robust import __version__
-from robust.cli import attack, audit, check, config, doctor, facts, fairness, fool, init, listing, report
+from robust.cli import attack, audit, check, config, doctor, facts, fairness, fool, init, listing, replay, report
 from robust.cli.interrupts import KEPT, interruptible, raise_on_sigterm, say_interrupted
 from robust.cli.siblings import require_our_siblings
 from robust.errors import RobustError
@@ -42,6 +42,7 @@ app.command("fairness")(interruptible(fairness.fairness))
 app.command("attack")(interruptible(attack.attack))
 app.command("check")(interruptible(check.check))
 app.command("fool")(interruptible(fool.fool))
+app.command("replay")(interruptible(replay.replay))
 app.command("report")(interruptible(report.report))
 app.command("list")(interruptible(listing.list_things))
 app.command("init")(interruptible(init.init))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,6 +17,8 @@ from robust.errors import UsageError
 
 if TYPE_CHECKING:
     from robust.audit.attacking import AttackRun
+    from robust.audit.check import Context
+    from robust.cli.attack_pictures import Witness
 
 EXIT_STANDS, EXIT_BROKEN, EXIT_UNDECIDED = 0, 1, 3
 
@@ -47,8 +51,17 @@ class TierName(StrEnum):
 
 def attack(
     model: Annotated[str, typer.Argument(help="model.onnx, package.module:function, or a file with --trust-model.")],
-    eps: Annotated[list[str], typer.Option("--eps", help="Radius in input units: 8/255, 0.03; several: 2/255,8/255.")],
+    eps: Annotated[
+        list[str] | None, typer.Option("--eps", help="Radius in input units: 8/255, 0.03; several: 2/255,8/255.")
+    ] = None,
     data: Data = None,
+    change: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--change",
+            help="In place of --eps: rotation=30,shift=3; zoom, elastic, blur, brightness, contrast, hue, saturation.",
+        ),
+    ] = None,
     norm: Annotated[NormName, typer.Option("--norm", help="Of the balls.")] = NormName.LINF,
     tier: Annotated[TierName, typer.Option("--tier", help="fast, standard (AutoAttack's budgets) or thorough.")] = (
         TierName.STANDARD
@@ -67,6 +80,9 @@ def attack(
     diagnosis: Annotated[bool, typer.Option(help="Look for signs of masked gradients.")] = True,
     witnesses: Annotated[Path | None, typer.Option("--witnesses", help="Write the witnesses as .npz.")] = None,
     json: Annotated[Path | None, typer.Option("--json", help="Write everything as JSON.")] = None,
+    pictures: Annotated[
+        Path | None, typer.Option("--pictures", help="Write a page of what broke the model, beside the samples.")
+    ] = None,
     compare: Annotated[
         Path | None, typer.Option("--compare", help="--json of another model on the same data: a paired comparison.")
     ] = None,
@@ -78,7 +94,7 @@ def attack(
     assignments: Assignments = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
 ) -> None:
-    """Attack every sample of a data set within a radius.
+    """Attack every sample of a data set within a radius, or under changes that people can picture.
 
     Exit status: 0 no sample was broken (or --minimum is met), 1 some were (or it is not met), 2 the input is bad,
     3 nothing was broken but there are signs of masked gradients (or --minimum is open), 130 interrupted (what was
@@ -90,9 +106,12 @@ def attack(
     from robust.cli.verify_data import radius
 
     _check(limit, minimum, queries)
-    epsilons = tuple(sorted({radius(part) for text in eps for part in text.split(",")}))
-    question = Question(norm.value, epsilons, tier.value, diagnosis, attack_name.value, queries)
-    question.make()
+    if bool(eps) == bool(change):
+        raise UsageError(
+            "an attack needs a radius or a change",
+            wanted="--eps or --change" + (", not both" if eps else ""),
+            hint="--eps 8/255 for balls around the samples, --change rotation=30 for rotations",
+        )
     named = sources(
         model=model,
         weights=weights,
@@ -103,20 +122,73 @@ def attack(
         reference=None,
         generator=None,
     ) | {"seed": seed, "device": device, "data.limit": limit, "data.allow_missing_classes": True}
+    outputs = _Outputs(rows, witnesses, json, pictures)
+    watch = _nothing if quiet else _say
+    if change:
+        if compare is not None:
+            raise UsageError("--compare is for balls", wanted="--eps with --compare", got="--change")
+        plan = resolve(None, named=named, assignments=assignments).plan
+        _changes(assemble(plan).context, change, minimum, outputs, watch)
+        return
+    epsilons = tuple(sorted({radius(part) for text in eps or [] for part in text.split(",")}))
+    question = Question(norm.value, epsilons, tier.value, diagnosis, attack_name.value, queries)
+    question.make()
     other = None if compare is None else read_comparison(compare, question)
     run = AttackRun(assemble(resolve(None, named=named, assignments=assignments).plan).context, question)
     ending: KeyboardInterrupt | None = None
     try:
-        run_attack(run, _nothing if quiet else _say)
+        run_attack(run, watch)
     except KeyboardInterrupt as error:
         ending = error
         run.notes.append("interrupted: samples that were not reached count neither way")
     status = exit_status(run, minimum)
-    _report(run, status, rows, witnesses, json, other)
+    _report(run, status, outputs, other)
+    _leave(status, ending)
+
+
+def _leave(status: int, ending: KeyboardInterrupt | None) -> None:
     if ending is not None:
         raise typer.Exit(say_interrupted(ending))
     if status:
         raise typer.Exit(status)
+
+
+def _changes(
+    context: Context, texts: list[str], minimum: float | None, outputs: _Outputs, watch: Callable[[int, int], None]
+) -> None:
+    from robust.audit.changing import ChangesRun, run_changes
+    from robust.cli import attack_changes
+
+    run = ChangesRun(context, texts)
+    ending: KeyboardInterrupt | None = None
+    try:
+        run_changes(run, watch)
+    except KeyboardInterrupt as error:
+        ending = error
+        run.notes.append("interrupted: samples that were not reached count neither way")
+    rates = [attack_changes.rate(run, found) for found in run.done]
+    stands = [(each["not_broken"], each["samples"]) for each in rates if each["samples"]]
+    broken = any(each["wrong"] or each["broken"] for each in rates)
+    status = judged(stands, minimum, broken=broken, doubtful=not run.complete)
+    if outputs.witnesses is not None:
+        attack_changes.write_changes_witnesses(run, outputs.witnesses)
+    if outputs.json is not None:
+        attack_changes.write_changes_json(run, status, outputs.json)
+    if outputs.pictures is not None:
+        found = [
+            (each.text, i, each.witnesses[i], each.answers[i]) for each in run.done for i in sorted(each.witnesses)
+        ]
+        _pictures(context, found, outputs.pictures)
+    _printed(lambda: attack_changes.print_changes(run))
+    _leave(status, ending)
+
+
+@dataclass(frozen=True)
+class _Outputs:
+    rows: int
+    witnesses: Path | None
+    json: Path | None
+    pictures: Path | None
 
 
 def _check(limit: int | None, minimum: float | None, queries: int | None) -> None:
@@ -130,36 +202,61 @@ def _check(limit: int | None, minimum: float | None, queries: int | None) -> Non
 
 def exit_status(run: AttackRun, minimum: float | None) -> int:
     """The status that the answers deserve, over all radii."""
+    doubtful = bool(run.masked()) or not run.complete
+    counts = [
+        (int(run.stands(place).sum()), int(run.attacked[place].sum())) for place in range(len(run.question.epsilons))
+    ]
+    broken = bool(run.broken.any() or run.wrong.any())
+    return judged([pair for pair in counts if pair[1]], minimum, broken=broken, doubtful=doubtful)
+
+
+def judged(stands: list[tuple[int, int]], minimum: float | None, *, broken: bool, doubtful: bool) -> int:
+    """The status for ``(samples that stand, samples)`` of each radius or change."""
     from robust.statistics import wilson
 
-    doubtful = EXIT_UNDECIDED if run.masked() or not run.complete else EXIT_STANDS
+    open_ = EXIT_UNDECIDED if doubtful else EXIT_STANDS
     if minimum is None:
-        return EXIT_BROKEN if bool(run.broken.any() or run.wrong.any()) else doubtful
+        return EXIT_BROKEN if broken else open_
     worst = EXIT_STANDS
-    for place in range(len(run.question.epsilons)):
-        reached = run.attacked[place]
-        if not reached.any():
-            continue
-        interval = wilson(int(run.stands(place).sum()), int(reached.sum()))
+    for count, n in stands:
+        interval = wilson(count, n)
         if interval.high < minimum:
             return EXIT_BROKEN
         worst = EXIT_UNDECIDED if interval.low < minimum else worst
-    return worst or doubtful
+    return worst or open_
 
 
-def _report(
-    run: AttackRun, status: int, rows: int, witnesses: Path | None, json: Path | None, other: dict[str, Any] | None
-) -> None:
+def _report(run: AttackRun, status: int, outputs: _Outputs, other: dict[str, Any] | None) -> None:
     from robust.cli import attack_compare, attack_report
 
-    if witnesses is not None:
-        attack_report.write_witnesses(run, witnesses)
-    if json is not None:
-        attack_report.write_json(run, status, json)
-    try:
-        attack_report.print_report(run, rows)
+    if outputs.witnesses is not None:
+        attack_report.write_witnesses(run, outputs.witnesses)
+    if outputs.json is not None:
+        attack_report.write_json(run, status, outputs.json)
+    if outputs.pictures is not None:
+        order = sorted(run.witnesses, key=lambda index: (run.found_at[index], run.distances[index], index))
+        found = [
+            (f"{run.stages[i]}, radius {run.found_at[i]:.4g}", i, run.witnesses[i], int(run.answers[i])) for i in order
+        ]
+        _pictures(run.context, found, outputs.pictures)
+
+    def tables() -> None:
+        attack_report.print_report(run, outputs.rows)
         if other is not None:
             attack_compare.print_comparison(run, other)
+
+    _printed(tables)
+
+
+def _pictures(context: Context, found: list[Witness], path: Path) -> None:
+    from robust.cli.attack_pictures import write_pictures
+
+    write_pictures(context, found, f"What broke {context.classifier.name}", path)
+
+
+def _printed(write: Callable[[], None]) -> None:
+    try:
+        write()
         sys.stdout.flush()
     except (BrokenPipeError, SystemExit):
         silence_output()

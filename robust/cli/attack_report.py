@@ -16,6 +16,7 @@ from attacks.balls import NORM_NAMES
 from attacks.diagnostics import SIGNS
 from reports.text import one_line
 from robust.audit.attacking import BLACK_BOX, AttackRun
+from robust.audit.regression import units_of
 from robust.audit.run_directory import keep_file
 from robust.audit.witnesses import npz_bytes
 from robust.statistics import wilson
@@ -31,14 +32,16 @@ def print_report(run: AttackRun, rows: int) -> None:
     """
     out = sys.stdout
     out.write("\n".join(_heading(run)) + "\n\n")
-    _table(["radius", "samples", "wrong", "broken", "not broken", "accuracy under attack"], _rates(run))
+    write_table(["radius", "samples", "wrong", "broken", "not broken", "accuracy under attack"], _rates(run))
     broken_by = Counter(name for name in run.stages if name)
     if broken_by:
         out.write("\nbroken by: " + ", ".join(f"{name} {count}" for name, count in broken_by.most_common()) + "\n")
     nearest = sorted(run.witnesses, key=lambda index: (run.found_at[index], run.distances[index], index))
     if rows and nearest:
         out.write("\n")
-        _table(["sample", "label", "answered", "radius", "distance", "by"], [_witness(run, i) for i in nearest[:rows]])
+        write_table(
+            ["sample", "label", "answered", "radius", "distance", "by"], [_witness(run, i) for i in nearest[:rows]]
+        )
         if len(nearest) > rows:
             out.write(f"and {len(nearest) - rows} more (--rows shows more, --witnesses keeps all)\n")
     out.write("\n")
@@ -116,6 +119,7 @@ def write_witnesses(run: AttackRun, path: Path) -> None:
         "answers": run.answers[found],
         "epsilons": np.array([run.found_at[index] for index in found]),
         "distances": run.distances[found],
+        **units_of(run.context.classifier),
     }
     keep_file(path, npz_bytes(arrays))
 
@@ -171,7 +175,8 @@ def _witness(run: AttackRun, index: int) -> list[str]:
     ]
 
 
-def _table(columns: list[str], cells: list[list[str]]) -> None:
+def write_table(columns: list[str], cells: list[list[str]]) -> None:
+    """Columns of text on standard output, each as wide as its widest cell."""
     widths = [max(map(len, column)) for column in zip(columns, *cells, strict=True)]
     for line in (columns, *cells):
         text = "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True))

@@ -7,12 +7,12 @@ import sys
 import pytest
 
 import attacks
-from attacks.catalogue import ATTACKS, FOOLING, MINIMAL, make_attack
+from attacks.catalogue import ATTACKS, CHANGES, FOOLING, MINIMAL, make_attack
 from robust.errors import UsageError
 
 
 def test_every_line_leads_somewhere() -> None:
-    for entry in (*ATTACKS, *MINIMAL, *FOOLING):
+    for entry in (*ATTACKS, *MINIMAL, *CHANGES, *FOOLING):
         kind = getattr(importlib.import_module(entry.module), entry.kind)
         assert kind.name == entry.name
         assert entry.line

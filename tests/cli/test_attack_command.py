@@ -192,3 +192,151 @@ def test_a_budget_without_a_black_box_attack_is_refused(data: str) -> None:
     for words in (("--queries", "50"), ("--attack", "nes", "--queries", "2"), ("--attack", "nes", "--norm", "l1")):
         with pytest.raises(UsageError):
             call(LINE, "--data", data, "--eps", "0.1", *words)
+
+
+class Bright(nn.Module):
+    """Class 1 where the mean of a picture is above a half."""
+
+    def __init__(self, at: float = 0.5) -> None:
+        super().__init__()
+        self.at = nn.Parameter(torch.tensor(at))
+
+    def forward(self, x: Tensor) -> Tensor:
+        side = x.flatten(1).mean(1, keepdim=True) - self.at
+        return torch.cat([-side, side], 1)
+
+
+def bright() -> nn.Module:
+    return Bright()
+
+
+def brighter() -> nn.Module:
+    return Bright(0.6)
+
+
+BRIGHT = "tests.cli.test_attack_command:bright"
+
+
+@pytest.fixture
+def flat(tmp_path: Path) -> str:
+    """Flat pictures of .2, .45, .7, .58: brightness must change by .3, .05, .2, .08 for another answer."""
+    path = tmp_path / "flat.npz"
+    samples = np.stack([np.full((1, 4, 4), value, dtype=np.float32) for value in (0.2, 0.45, 0.7, 0.58)])
+    np.savez(path, samples=samples, labels=np.array([0, 0, 1, 1]))
+    return str(path)
+
+
+def test_changes_by_hand(flat: str, tmp_path: Path) -> None:
+    kept, told = tmp_path / "w.npz", tmp_path / "found.json"
+    words = ("--change", "brightness=0.1", "--change", "brightness=0.25", "--change", "blur=1")
+    status, out = call(BRIGHT, "--data", flat, *words, "--witnesses", str(kept), "--json", str(told))
+    assert status == 1
+    found = json.loads(told.read_text())
+    assert [each["broken"] for each in found["changes"]] == [2, 3, 0]  # a flat picture stays what it is when blurred
+    assert [each["not_broken"] for each in found["changes"]] == [2, 1, 4]
+    assert found["exit_status"] == 1
+    assert found["complete"]
+    assert "brightness=0.25" in out
+    for each in found["changes"]:
+        reach = 0.1 if each["change"] == "brightness=0.1" else 0.25
+        assert all(abs(item["parameters"][0]) <= reach + 1e-6 for item in each["witnesses"])
+    with np.load(kept, allow_pickle=False) as file:
+        assert file["changes"].tolist() == ["brightness=0.1"] * 2 + ["brightness=0.25"] * 3
+        means = file["adversarials"].reshape(5, -1).mean(1)
+        assert ((means > 0.5) == (file["labels"] == 0)).all()
+    assert call(BRIGHT, "--data", flat, "--change", "brightness=0.04")[0] == 0
+    assert call(BRIGHT, "--data", flat, "--change", "brightness=0.04", "--minimum", "0.9")[0] == 3  # four of four
+    assert call(BRIGHT, "--data", flat, "--change", "brightness=0.25", "--minimum", "0.9")[0] == 1
+
+
+def test_pictures_of_what_broke_it(flat: str, tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    call(BRIGHT, "--data", flat, "--change", "brightness=0.1", "--pictures", str(page))
+    text = page.read_text()
+    assert "2 witnesses" in text
+    assert text.count("data:image/png") == 6
+    call(BRIGHT, "--data", flat, "--eps", "0.06", *QUICK, "--pictures", str(page))
+    assert "1 witnesses" in page.read_text()
+    call(BRIGHT, "--data", flat, "--eps", "0.01", *QUICK, "--pictures", str(page))
+    assert "Nothing was broken" in page.read_text()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--change", "turning=3"),
+        ("--change", "rotation=3", "--eps", "0.1"),
+        (),
+        ("--change", "hue=20"),
+        ("--change", "rotation=3", "--compare", "other.json"),
+    ],
+)
+def test_bad_changes_are_refused(flat: str, words: tuple[str, ...]) -> None:
+    from robust.errors import RobustError
+
+    with pytest.raises(RobustError):
+        call(BRIGHT, "--data", flat, *words)
+
+
+def test_pictures_of_points_are_refused(data: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError):
+        call(LINE, "--data", data, "--eps", "0.25", "--pictures", str(tmp_path / "page.html"), *QUICK)
+
+
+def again(*words: str) -> tuple[int, str]:
+    result = CliRunner().invoke(app, ["replay", *words])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result.exit_code, result.output
+
+
+def test_witnesses_are_a_regression_set(flat: str, tmp_path: Path) -> None:
+    kept = str(tmp_path / "w.npz")
+    assert call(BRIGHT, "--data", flat, "--change", "brightness=0.1", "--witnesses", kept)[0] == 1
+    status, out = again(BRIGHT, kept)
+    assert status == 1
+    assert "2 of 2 witnesses are still answered wrongly" in out
+    status, out = again("tests.cli.test_attack_command:brighter", kept)  # what was made brighter is dark to this one
+    assert status == 1
+    assert "1 of 2 witnesses" in out
+    assert call(BRIGHT, "--data", flat, "--eps", "0.01", *QUICK, "--witnesses", kept)[0] == 0
+    assert again(BRIGHT, kept) == (0, f"{kept}: 0 of 0 witnesses are still answered wrongly\n")
+
+
+def test_a_table_is_replayed_in_its_own_units(tmp_path: Path) -> None:
+    """Columns of different ranges are attacked in shares of these; a factory in the columns' units is asked again."""
+    rows = np.array([[100.0, 0.2], [300.0, 0.9], [150.0, 0.4], [250.0, 0.8]], dtype=np.float32)
+    np.savez(tmp_path / "t.npz", samples=rows, labels=np.array([0, 1, 0, 1]))
+    kept, model = str(tmp_path / "w.npz"), "tests.cli.test_attack_command:scores"
+    assert call(model, "--data", str(tmp_path / "t.npz"), "--eps", "0.3", *QUICK, "--witnesses", kept)[0] == 1
+    with np.load(kept, allow_pickle=False) as file:
+        assert bool(file["scaled"])
+        count = len(file["labels"])
+    assert f"{count} of {count} witnesses" in again(model, kept)[1]
+
+
+class Scores(nn.Module):
+    """Class 1 where the first column, in hundreds, and the second add up to more than 2.6."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.tensor([0.01, 1.0]))
+
+    def forward(self, x: Tensor) -> Tensor:
+        side = (x @ self.weight - 2.6)[:, None]
+        return torch.cat([-side, side], 1)
+
+
+def scores() -> nn.Module:
+    return Scores()
+
+
+def test_what_is_no_regression_set_is_refused(data: str, flat: str, tmp_path: Path) -> None:
+    from robust.errors import RobustError
+
+    (tmp_path / "text.npz").write_text("nothing")
+    kept = str(tmp_path / "w.npz")
+    call(BRIGHT, "--data", flat, "--change", "brightness=0.1", "--witnesses", kept)
+    for model, path in ((BRIGHT, data), (BRIGHT, str(tmp_path / "text.npz")), (BRIGHT, "gone.npz"), (LINE, kept)):
+        with pytest.raises(RobustError):
+            again(model, path)
