@@ -125,8 +125,22 @@ CHANGES: tuple[Entry, ...] = (
         "ChangeAttack",
         gradients=False,
     ),
+    Entry(
+        "patch",
+        "the worst rectangle at a free position (robust attack --change patch=5x5)",
+        "attacks.patch",
+        "PatchAttack",
+    ),
+    Entry("universal", "one perturbation for all samples; for Python", "attacks.universal", "UniversalAttack"),
+    Entry(
+        "tabular",
+        "the fewest attributes of a row that change a decision; for Python",
+        "attacks.tabular",
+        "TabularAttack",
+        gradients=False,
+    ),
 )
-"""Those over parameters of changes of whole pictures."""
+"""Those that no ball describes."""
 
 
 def make_attack(name: str, **hyperparameters: Any) -> Attack:

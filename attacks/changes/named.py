@@ -55,7 +55,8 @@ def change_of(text: str) -> Change:
         if word not in AMOUNTS or word in amounts:
             raise UsageError(
                 f"there is no change called {word!r}" if word not in AMOUNTS else f"{word} is given twice",
-                wanted=", ".join(f"{name}=NUMBER ({meaning})" for name, (meaning, _) in AMOUNTS.items()),
+                wanted=", ".join(f"{name}=NUMBER ({meaning})" for name, (meaning, _) in AMOUNTS.items())
+                + ", or patch=HEIGHTxWIDTH alone",
                 got=text,
             )
         amounts[word] = _number(word, number)

@@ -5,13 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from attacks.changes import ChangeAttack
+from attacks.changes import ChangeAttack, ChangeAttempt
 from attacks.changes.named import change_of
+from attacks.patch import PatchAttack
 from robust.audit.check import Context, blocks
+from robust.errors import UsageError
 
 BLOCK = 100
 """Samples per step; between steps it may be stopped."""
@@ -83,35 +87,63 @@ def run_changes(run: ChangesRun, watch: Callable[[int, int], None] = lambda done
     Raises:
         UsageError: a change that is none.
         DataShapeError: samples that a change cannot change.
+        NoGradientError: a patch, of a model without gradients.
     """
-    changes = [change_of(text) for text in run.texts]
-    context, count = run.context, len(run.context.data)
-    for change in changes:
-        change.box(context.data.sample_shape)
+    searches = [_search_of(text, run.context.data.sample_shape) for text in run.texts]
+    count = len(run.context.data)
     started = time.perf_counter()
     try:
-        for place, (text, change) in enumerate(zip(run.texts, changes, strict=True)):
-            attack = ChangeAttack(change)
-            size = len(change.ranges(context.data.sample_shape))
+        for place, (text, search) in enumerate(zip(run.texts, searches, strict=True)):
+            parameters = np.zeros((count, search.parameters), dtype=np.float32)
             found = ChangedSamples(
-                text,
-                change.words(),
-                np.zeros(count, dtype=bool),
-                np.zeros(count, dtype=bool),
-                np.zeros((count, size), dtype=np.float32),
+                text, search.words, np.zeros(count, dtype=bool), np.zeros(count, dtype=bool), parameters
             )
             run.done.append(found)
             for block in blocks(count, BLOCK):
-                _search(run, attack, found, block)
-                watch(place * count + block[-1] + 1, count * len(changes))
+                _search(run, search, found, block)
+                watch(place * count + block[-1] + 1, count * len(searches))
     finally:
         run.seconds += time.perf_counter() - started
 
 
-def _search(run: ChangesRun, attack: ChangeAttack, found: ChangedSamples, block: tuple[int, ...]) -> None:
+@dataclass(frozen=True)
+class _Search:
+    """Who looks for the worst of one change: what its ranges are called, how many parameters a witness has."""
+
+    attack: Callable[..., ChangeAttempt]
+    words: dict[str, tuple[float, float]]
+    parameters: int
+
+
+def _search_of(text: str, shape: tuple[int, ...]) -> _Search:
+    word, _, size = text.partition("=")
+    if word.strip() != "patch":
+        change = change_of(text)
+        return _Search(ChangeAttack(change), change.words(), len(change.ranges(shape)))
+    parts = size.strip().split("x")
+    if len(parts) != 2 or not all(part.isdecimal() and int(part) for part in parts):
+        raise UsageError("patch needs a size", wanted="patch=HEIGHTxWIDTH in pixels, alone: patch=5x5", got=text)
+    height, width = map(int, parts)
+    ends = {"row": (0.0, float(max(0, shape[-2] - height))), "column": (0.0, float(max(0, shape[-1] - width)))}
+    return _Search(_Patched(PatchAttack(height=height, width=width)), ends if len(shape) > 1 else {}, 2)
+
+
+@dataclass(frozen=True)
+class _Patched:
+    """A patch attack whose witnesses' parameters are the upper left corners."""
+
+    attack: PatchAttack
+
+    def __call__(self, *call: Any) -> ChangeAttempt:
+        found = self.attack(*call)
+        kept, corners = found.attempt, found.corners.to(torch.float32)
+        return ChangeAttempt(kept.success, corners, kept.adversarials, kept.margins, kept.forward, kept.backward)
+
+
+def _search(run: ChangesRun, search: _Search, found: ChangedSamples, block: tuple[int, ...]) -> None:
     context, rows = run.context, list(block)
     generator = context.torch_generator("change", found.text, block[0])
-    attempt = attack(context.classifier, context.samples(block), context.labels(block), generator)
+    attempt = search.attack(context.classifier, context.samples(block), context.labels(block), generator)
     success = attempt.success.cpu().numpy() & ~run.wrong[rows]
     found.attacked[rows], found.broken[rows] = True, success
     found.parameters[rows] = attempt.parameters.cpu().numpy()

@@ -261,9 +261,20 @@ def test_pictures_of_what_broke_it(flat: str, tmp_path: Path) -> None:
     assert "Nothing was broken" in page.read_text()
 
 
+def test_a_patch_by_hand(flat: str, tmp_path: Path) -> None:
+    """Of 16 pixels 4 may change as they like: the mean moves by at most a quarter of the room, up .25 (1 - v)."""
+    told = tmp_path / "found.json"
+    assert call(BRIGHT, "--data", flat, "--change", "patch=2x2", "--json", str(told))[0] == 1
+    (found,) = json.loads(told.read_text())["changes"]
+    assert [item["sample"] for item in found["witnesses"]] == ["1", "3"]  # .45 + .1375, .58 - .145
+    assert found["ranges"] == {"row": [0.0, 2.0], "column": [0.0, 2.0]}
+
+
 @pytest.mark.parametrize(
     "words",
     [
+        ("--change", "patch=2"),
+        ("--change", "patch=5x5"),
         ("--change", "turning=3"),
         ("--change", "rotation=3", "--eps", "0.1"),
         (),
