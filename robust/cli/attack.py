@@ -59,7 +59,7 @@ def attack(
         list[str] | None,
         typer.Option(
             "--change",
-            help="In place of --eps: rotation=30,shift=3; zoom, elastic, blur, brightness, contrast, hue, saturation; patch=3x3.",
+            help="In place of --eps: rotation=30,shift=3; also zoom, elastic, blur, brightness, contrast, hue, saturation, patch.",
         ),
     ] = None,
     norm: Annotated[NormName, typer.Option("--norm", help="Of the balls.")] = NormName.LINF,
