@@ -59,7 +59,7 @@ def attack(
         list[str] | None,
         typer.Option(
             "--change",
-            help="In place of --eps: rotation=30,shift=3; also zoom, elastic, blur, brightness, contrast, hue, saturation, patch.",
+            help="In place of --eps: rotation=30,shift=3; zoom, blur, elastic, brightness, contrast, hue, patch=5x5.",
         ),
     ] = None,
     norm: Annotated[NormName, typer.Option("--norm", help="Of the balls.")] = NormName.LINF,
