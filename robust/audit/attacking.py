@@ -133,14 +133,15 @@ class AttackRun:
         return [each for each in self.symptoms if each.masks and each.count > 0.05 * each.n]
 
 
-def run_attack(run: AttackRun, watch: Callable[[int, int], None] = lambda done, total: None) -> None:
+def run_attack(run: AttackRun, watch: Callable[[int, int], None] = lambda done, total: None, start: int = 0) -> None:
     """Attack all samples, block by block; what is found stands in ``run`` also where this is interrupted.
 
     Args:
         run: prepared.
         watch: told how many samples of how many are through.
+        start: samples that are through already, a number that it was told before.
     """
-    started, context, count = time.perf_counter(), run.context, len(run.context.data)
+    before, started, context, count = run.seconds, time.perf_counter(), run.context, len(run.context.data)
     alone = run.question.attack != "ensemble"
     if not alone and not gives_gradients(context.classifier, context.samples([0])):
         run.notes.append("the model gives no gradients: the ensemble is Square alone, which asks for scores")
@@ -149,7 +150,10 @@ def run_attack(run: AttackRun, watch: Callable[[int, int], None] = lambda done, 
         if run.question.diagnosis:
             _diagnose(run)
         for block in blocks(count, BLOCK):
+            if block[0] < start:
+                continue
             _attack(run, attack, block)
+            run.seconds = before + time.perf_counter() - started
             watch(block[-1] + 1, count)
         missed = int((~run.attacked).any(0).sum())
         if missed:
@@ -158,7 +162,7 @@ def run_attack(run: AttackRun, watch: Callable[[int, int], None] = lambda done, 
                 "is known of them, and they count neither way"
             )
     finally:
-        run.seconds += time.perf_counter() - started
+        run.seconds = before + time.perf_counter() - started
 
 
 def _attack(run: AttackRun, attack: Attack, block: tuple[int, ...]) -> None:

@@ -74,7 +74,7 @@ def read_witnesses(path: Path) -> Witnesses:
             arrays["answers"].astype(np.int64),
             arrays["indices"].astype(np.int64),
             (arrays["box_lower"].astype(np.float32), arrays["box_upper"].astype(np.float32)),
-            bool(arrays["scaled"]),
+            bool(arrays["scaled"].item()),
         )
         count = len(found.inputs)
         agree = len(found.labels) == len(found.answers) == len(found.indices) == count

@@ -83,6 +83,10 @@ def attack(
     pictures: Annotated[
         Path | None, typer.Option("--pictures", help="Write a page of what broke the model, beside the samples.")
     ] = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option("--resume", help="Keep what is found in this file as it goes, and go on from it where it exists."),
+    ] = None,
     compare: Annotated[
         Path | None, typer.Option("--compare", help="--json of another model on the same data: a paired comparison.")
     ] = None,
@@ -101,6 +105,7 @@ def attack(
     found is printed and written). That a sample was not broken proves nothing: see robust verify.
     """
     from robust.audit.assemble import assemble
+    from robust.audit.attack_state import restore, save_state
     from robust.audit.attacking import AttackRun, Question, run_attack
     from robust.cli.attack_compare import read_comparison
     from robust.cli.verify_data import radius
@@ -125,8 +130,8 @@ def attack(
     outputs = _Outputs(rows, witnesses, json, pictures)
     watch = _nothing if quiet else _say
     if change:
-        if compare is not None:
-            raise UsageError("--compare is for balls", wanted="--eps with --compare", got="--change")
+        if compare is not None or resume is not None:
+            raise UsageError("--compare and --resume are for balls", wanted="--eps with them", got="--change")
         plan = resolve(None, named=named, assignments=assignments).plan
         _changes(assemble(plan).context, change, minimum, outputs, watch)
         return
@@ -135,9 +140,16 @@ def attack(
     question.make()
     other = None if compare is None else read_comparison(compare, question)
     run = AttackRun(assemble(resolve(None, named=named, assignments=assignments).plan).context, question)
+    start = 0 if resume is None else restore(run, resume)
+
+    def through(done: int, total: int) -> None:
+        if resume is not None:
+            save_state(run, done, resume)
+        watch(done, total)
+
     ending: KeyboardInterrupt | None = None
     try:
-        run_attack(run, watch)
+        run_attack(run, through, start)
     except KeyboardInterrupt as error:
         ending = error
         run.notes.append("interrupted: samples that were not reached count neither way")

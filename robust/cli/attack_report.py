@@ -19,8 +19,11 @@ from robust.audit.attacking import BLACK_BOX, AttackRun
 from robust.audit.regression import units_of
 from robust.audit.run_directory import keep_file
 from robust.audit.witnesses import npz_bytes
-from robust.statistics import wilson
+from robust.statistics import samples_needed, wilson
 from robust.subjects import box_in_words
+
+PRECISION = 0.01
+"""Half the width of an interval that people ask for."""
 
 
 def print_report(run: AttackRun, rows: int) -> None:
@@ -53,6 +56,13 @@ def print_report(run: AttackRun, rows: int) -> None:
             )
         elif each.count:
             out.write(f"sign: {SIGNS[each.sign]} ({share}): {each.detail}\n")
+    rates = [_rate(run, place) for place in range(len(run.question.epsilons))]
+    widest = [each for each in rates if each["samples"]]
+    if widest:
+        rate = max(widest, key=lambda each: each["high"] - each["low"])
+        if rate["high"] - rate["low"] > 2 * PRECISION:
+            wanted = samples_needed(PRECISION, rate["accuracy"])
+            out.write(f"for intervals of at most +-{PRECISION:.0%} about {wanted:,} samples are needed\n")
     passes = f"{int(run.forward.sum()):,} forward and {int(run.backward.sum()):,} backward passes"
     out.write(f"{passes}, {run.seconds:.1f} s. A sample that was not broken is not thereby safe.\n")
     for note in (*run.context.classifier.notes, *run.notes):

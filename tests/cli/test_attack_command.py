@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -127,7 +128,7 @@ def test_bad_options_are_refused(data: str, words: tuple[str, ...]) -> None:
 
 
 def test_interrupted_it_says_what_it_has(data: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    def stop(run: AttackRun, watch: object) -> None:
+    def stop(run: AttackRun, watch: object, start: int) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("robust.audit.attacking.run_attack", stop)
@@ -299,6 +300,45 @@ def again(*words: str) -> tuple[int, str]:
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
     return result.exit_code, result.output
+
+
+def test_it_goes_on_where_it_was_stopped(data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One sample per block, stopped in the third: the second run attacks two only, and says what a whole one says."""
+    from robust.audit import attacking
+
+    monkeypatch.setattr(attacking, "BLOCK", 1)
+    words = (LINE, "--data", data, "--eps", "0.06,0.25", *QUICK, "--json")
+    whole, rest, state = (tmp_path / name for name in ("whole.json", "rest.json", "state.npz"))
+    assert call(*words, str(whole))[0] == 1
+    attack, calls = attacking._attack, []
+
+    def stopped(run: AttackRun, *call_: Any) -> None:
+        calls.append(call_[-1])
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        attack(run, *call_)
+
+    monkeypatch.setattr(attacking, "_attack", stopped)
+    assert call(*words, str(rest), "--resume", str(state))[0] == 130
+    assert not json.loads(rest.read_text())["complete"]
+    assert call(*words, str(rest), "--resume", str(state))[0] == 1
+    assert calls == [(0,), (1,), (2,), (2,), (3,)]
+    found, wanted = (json.loads(path.read_text()) for path in (rest, whole))
+    assert {**found, "seconds": 0} == {**wanted, "seconds": 0}
+    assert call(*words, str(rest), "--resume", str(state))[0] == 1  # all is there: nothing is attacked
+    assert len(calls) == 5
+    for bad in (("--norm", "l2"), ("--seed", "7")):
+        with pytest.raises(UsageError, match="another attack"):
+            call(*words, str(rest), "--resume", str(state), *bad)
+    state.write_bytes(b"nothing")
+    with pytest.raises(DataFileError):
+        call(*words, str(rest), "--resume", str(state))
+
+
+def test_it_says_how_many_samples_a_narrow_interval_takes(data: str) -> None:
+    """At 50 % and +-1 % Wilson's interval needs about 1.96^2 / (4 * .01^2) = 9,604 samples."""
+    out = call(LINE, "--data", data, "--eps", "0.25", *QUICK)[1]  # one of four stands
+    assert "for intervals of at most +-1% about 7,2" in out  # 1.96^2 * .25 * .75 / .01^2 = 7,203, less 3 for Wilson's
 
 
 def test_witnesses_are_a_regression_set(flat: str, tmp_path: Path) -> None:
