@@ -131,6 +131,16 @@ CHANGES: tuple[Entry, ...] = (
         "attacks.patch",
         "PatchAttack",
     ),
+    Entry(
+        "boundary",
+        "a random walk on answers, L2 (Brendel et al. 2018); for Python",
+        "attacks.boundary",
+        "Boundary",
+        gradients=False,
+    ),
+    Entry(
+        "transfer", "climbs on surrogates, L-inf and L2; for Python", "attacks.transfer", "Transfer", gradients=False
+    ),
     Entry("universal", "one perturbation for all samples; for Python", "attacks.universal", "UniversalAttack"),
     Entry(
         "tabular",

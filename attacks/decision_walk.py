@@ -58,7 +58,7 @@ class Walk:
     def begin(self, starts: Tensor | None) -> None:
         """Find a point that reaches the goal, and bisect; samples without one are marked in the tally."""
         if starts is not None:
-            starts = self._boxed(starts.to(self.problem.x))
+            starts = self.boxed(starts.to(self.problem.x))
             order = torch.stack([size(starts - x, self.norm).argsort() for x in self.problem.x])
             for place in range(len(starts)):
                 self._try(lambda rows, place=place: starts[order[rows, place]])  # type: ignore[misc]
@@ -67,7 +67,7 @@ class Walk:
             self._try(lambda rows, law=law: self._noise(self.dice.draw(rows, 1, law)[:, 0]))  # type: ignore[misc]
         self.problem.tally.unstarted[self.problem.rows[~self.started]] = True
         rows = torch.nonzero(self.started)[:, 0]
-        self._settle(rows, self.point[rows])
+        self.settle(rows, self.point[rows])
 
     def normal(self, rows: Tensor, counts: Tensor, *, first: bool) -> Tensor:
         """Estimate of the direction into the goal's side, with the mean answer as baseline (equation 16).
@@ -97,9 +97,9 @@ class Walk:
             rows, direction, length = rows[going], direction[going], length[going]
             if not len(rows):
                 return
-            there = self._boxed(self.point[rows] + wide(length, direction) * direction)
+            there = self.boxed(self.point[rows] + wide(length, direction) * direction)
             kept = self.ask(rows, there)
-            self._settle(rows[kept], there[kept])
+            self.settle(rows[kept], there[kept])
             rows, direction, length = rows[~kept], direction[~kept], length[~kept] / 2
 
     def _try(self, propose: Callable[[Tensor], Tensor]) -> None:
@@ -110,7 +110,7 @@ class Walk:
             self.point[rows[reached]], self.started[rows[reached]] = points[reached], True
 
     def _noise(self, unit_numbers: Tensor) -> Tensor:
-        return self._boxed(self.lower + (unit_numbers + 1) / 2 * (self.upper - self.lower))
+        return self.boxed(self.lower + (unit_numbers + 1) / 2 * (self.upper - self.lower))
 
     def _estimate(self, rows: Tensor, counts: Tensor, delta: Tensor, block: int) -> Tensor:
         """Sums over blocks of directions, so that memory does not grow with their number."""
@@ -119,7 +119,7 @@ class Walk:
         for begin in range(0, int(counts.max()), block):
             u = self.dice.draw(rows, block, "normal" if self.norm == "l2" else "uniform")
             u = u / spread(u.flatten(2).norm(dim=2).clamp_min(1e-30), u)
-            points = self._boxed(here + spread(delta[:, None], u) * u)
+            points = self.boxed(here + spread(delta[:, None], u) * u)
             asked = torch.arange(begin, begin + block, device=rows.device) < counts[:, None]
             answers = torch.zeros(asked.shape, device=rows.device)
             repeated = rows[:, None].expand(asked.shape)[asked]
@@ -130,7 +130,7 @@ class Walk:
         mean = total / counts
         return torch.where(wide(mean.abs() < 1, signed), signed - wide(mean, plain) * plain, signed)
 
-    def _settle(self, rows: Tensor, far: Tensor) -> None:
+    def settle(self, rows: Tensor, far: Tensor) -> None:
         """Bisect between samples and points that reach the goal; the nearest that does is where the walk goes on."""
         x = self.problem.x[rows]
         high = size(far - x, self.norm) if self.norm == "linf" else torch.ones(len(rows), device=x.device)
@@ -153,8 +153,9 @@ class Walk:
         """L2: on the line; L-inf: every change cut to the level."""
         move, bound = far - x, wide(level, x)
         if self.norm == "l2":
-            return self._boxed(x + bound * move)
-        return self._boxed(x + torch.minimum(torch.maximum(move, -bound), bound))
+            return self.boxed(x + bound * move)
+        return self.boxed(x + torch.minimum(torch.maximum(move, -bound), bound))
 
-    def _boxed(self, points: Tensor) -> Tensor:
+    def boxed(self, points: Tensor) -> Tensor:
+        """Into the input box."""
         return torch.minimum(torch.maximum(points, self.lower), self.upper)

@@ -41,7 +41,7 @@ class Stage:
 
 TIERS: dict[Tier, Callable[[AnyNorm], tuple[Stage, ...]]] = {
     "fast": lambda norm: (
-        Stage("APGD-CE", APGD(norm=norm, steps=15)),
+        Stage("APGD-CE", APGD(norm=norm, steps=15, restarts=3 if norm == "l1" else 1)),
         Stage("APGD-T", TargetedAPGD(norm=norm, steps=20, targets=3, patience=PATIENCE)),
         Stage("polish", APGD(norm=norm, steps=10, loss="margin", polish=True)),
     ),

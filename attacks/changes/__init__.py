@@ -3,7 +3,20 @@
 from attacks.changes.attack import ChangeAttack, ChangeAttempt
 from attacks.changes.change import Chain, Change
 from attacks.changes.colours import Colour, Light
+from attacks.changes.frequency import Jpeg, Waves
 from attacks.changes.geometry import Elastic, Moving
 from attacks.changes.sharpness import Blur
 
-__all__ = ["Blur", "Chain", "Change", "ChangeAttack", "ChangeAttempt", "Colour", "Elastic", "Light", "Moving"]
+__all__ = [
+    "Blur",
+    "Chain",
+    "Change",
+    "ChangeAttack",
+    "ChangeAttempt",
+    "Colour",
+    "Elastic",
+    "Jpeg",
+    "Light",
+    "Moving",
+    "Waves",
+]

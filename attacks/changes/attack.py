@@ -53,7 +53,7 @@ class ChangeAttack:
 
     First ``looks`` points spread evenly over the ranges (Sobol's, with their corners where these are few), as no slope
     is to be trusted in rotations (Engstrom et al. 2019); then climbs along the gradient of the margin from the
-    ``climbs`` best of them. Without gradients a climb is a search with shrinking normal steps. It proves nothing of
+    ``climbs`` best of them. Where there are none, a climb is a search with shrinking normal steps. It proves nothing of
     what it does not find: that is for `verifiers`, over ``robust.properties``' sets.
 
     Args:
@@ -96,7 +96,7 @@ class ChangeAttack:
             best = margins[left].topk(self.climbs, dim=1, largest=False).indices
             rows = left.repeat_interleave(self.climbs)
             points = starts[left].gather(1, best[:, :, None].expand(-1, -1, starts.shape[2])).flatten(0, 1)
-            slopes = gives_gradients(classifier, x[:1])
+            slopes = self.change.smooth and gives_gradients(classifier, x[:1])
             self._climb(work, rows, points, slopes)
         return work.attempt()
 

@@ -19,9 +19,11 @@ class Change(ABC):
 
     Attributes:
         name: for people.
+        smooth: whether it has derivatives by its parameters that say something.
     """
 
     name: ClassVar[str]
+    smooth: bool = True
 
     @abstractmethod
     def ranges(self, shape: Sequence[int]) -> tuple[Interval, ...]:
@@ -61,6 +63,7 @@ class Chain(Change):
         if not parts:
             raise UsageError("a chain of changes is empty", wanted="at least one change", got=0)
         self.parts = parts
+        self.smooth = all(part.smooth for part in parts)
 
     def ranges(self, shape: Sequence[int]) -> tuple[Interval, ...]:
         """Of all parts, in order."""

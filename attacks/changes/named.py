@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 
 from attacks.changes.change import Chain, Change, Interval
 from attacks.changes.colours import Colour, Light
+from attacks.changes.frequency import Jpeg, Waves
 from attacks.changes.geometry import Elastic, Moving
 from attacks.changes.sharpness import Blur
 from robust.errors import UsageError
@@ -29,6 +30,8 @@ AMOUNTS: Mapping[str, tuple[str, Callable[[float], dict[str, Interval]]]] = {
     "hue": ("degrees to either side", lambda value: {"hue": _around(value)}),
     "saturation": ("factor, paler and stronger", lambda value: {"saturation": _factor(value)}),
     "blur": ("standard deviation in pixels, at most", lambda value: {"sigma": (0.0, value)}),
+    "waves": ("input units, each of 3 x 3 cosine waves at most", lambda value: {"amount": (0.0, value)}),
+    "jpeg": ("lowest quality, 1 to 100", lambda value: {"quality": (value, 100.0)}),
     "elastic": ("pixels in every direction, at 4 x 4 knots", lambda value: {"pixels": (0.0, value)}),
 }
 """Word -> what its number means, and the ranges that it stands for."""
@@ -39,8 +42,10 @@ _MAKERS: tuple[tuple[tuple[str, ...], Callable[..., Change]], ...] = (
     (("blur",), Blur),
     (("hue", "saturation"), Colour),
     (("brightness", "contrast"), Light),
+    (("waves",), lambda amount: Waves(amount=amount[1])),
+    (("jpeg",), Jpeg),
 )
-"""In the order in which changes follow each other: the scene, the lens, the light."""
+"""In the order in which changes follow each other: the scene, the lens, the light, the file."""
 
 
 def change_of(text: str) -> Change:

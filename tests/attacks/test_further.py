@@ -8,12 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from attacks import APGD
+from attacks import APGD, NoGradientError, Targeted
+from attacks.boundary import Boundary
 from attacks.latent import Latent
 from attacks.patch import PatchAttack
 from attacks.tabular import TabularAttack
+from attacks.transfer import Transfer
 from attacks.universal import UniversalAttack
-from robust.errors import DataRangeError, DataShapeError, PropertyError, UsageError
+from robust.errors import DataRangeError, DataShapeError, ModelShapeError, PropertyError, UsageError
 from robust.properties import Box
 from robust.properties.people import Attribute, People, one_hot, whole
 from tests.doubles import ModuleClassifier, linear
@@ -117,6 +119,59 @@ def test_a_universal_perturbation_needs_samples_and_a_radius() -> None:
     found = UniversalAttack()(subject, torch.rand(3, 2), torch.zeros(3, dtype=torch.int64), 0.1, seeded())
     with pytest.raises(DataShapeError):
         found.on(linear(torch.eye(3)), torch.zeros(1, 3))
+
+
+# --- surrogates and answers alone
+
+
+def test_what_breaks_a_surrogate_is_shown_to_the_subject_once() -> None:
+    """Subject and surrogate agree on the first feature; the subject gives no gradients."""
+    weight = torch.tensor([[-1.0, 0.0], [1.0, 0.0]])
+    subject = linear(weight, torch.tensor([0.5, -0.5]), differentiable=False)
+    helpful, useless = linear(weight, torch.tensor([0.4, -0.4])), linear(weight.flip(1))
+    x, labels = torch.tensor([[0.6, 0.5], [0.8, 0.5]]), torch.ones(2, dtype=torch.int64)
+    found = Transfer([helpful])(subject, x, labels, 0.2, seeded())
+    assert found.success.tolist() == [True, False]  # .1 and .3 away
+    assert found.forward.tolist() == [2, 2]
+    assert found.backward.tolist() == [0, 0]
+    assert not bool(Transfer([useless])(subject, x, labels, 0.2, seeded()).success.any())
+    both = Transfer([useless, helpful])(subject, x, labels, 0.2, seeded())
+    assert both.success.tolist() == [True, False]
+    assert both.broken_in.tolist() == [1, -1]
+    assert both.forward.tolist() == [3, 4]
+    target = Transfer([helpful], norm="l2")(subject, x, Targeted(labels, 1 - labels), 0.15, seeded())
+    assert target.success.tolist() == [True, False]
+
+
+def test_surrogates_of_another_kind_are_refused() -> None:
+    subject, x, labels = linear(torch.eye(2)), torch.full((1, 2), 0.5), torch.zeros(1, dtype=torch.int64)
+    with pytest.raises(UsageError):
+        Transfer([])
+    with pytest.raises(UsageError):
+        Transfer([subject], norm="l1")
+    moved = x + torch.tensor([[0.1, 0.0]])
+    with pytest.raises(ModelShapeError):
+        Transfer([linear(torch.eye(3))])(subject, moved, labels, 0.1, seeded())
+    with pytest.raises(NoGradientError):
+        Transfer([linear(torch.eye(2), differentiable=False)])(subject, moved, labels, 0.1, seeded())
+
+
+def test_a_walk_on_answers_comes_near_the_line() -> None:
+    """Class by ``x0 + x1 > 1`` in four dimensions; the distance in L2 is known, and the budget is kept."""
+    weight = torch.tensor([[-1.0, -1.0, 0.0, 0.0], [1.0, 1.0, 0.0, 0.0]])
+    subject = linear(weight, torch.tensor([1.0, -1.0]), differentiable=False)
+    x = torch.tensor([[0.3, 0.4, 0.5, 0.5], [0.8, 0.5, 0.1, 0.9]])
+    labels = torch.tensor([0, 1])
+    attempt = Boundary(queries=2000)(subject, x, labels, seeded())
+    exact = torch.tensor([0.3, 0.3], dtype=torch.float64) / 2**0.5
+    assert attempt.success.tolist() == [True, True]
+    assert bool((attempt.distances >= exact - 1e-6).all())
+    assert bool((attempt.distances <= 1.1 * exact).all())
+    assert bool((attempt.forward <= 2000).all())
+    again = Boundary(queries=2000)(subject, x, labels, seeded())
+    assert torch.equal(again.adversarials, attempt.adversarials)
+    with pytest.raises(UsageError):
+        Boundary(norm="linf")
 
 
 # --- behind a generator

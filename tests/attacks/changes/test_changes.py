@@ -7,13 +7,14 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import ndimage
+from scipy import fft, ndimage
 from torch import Tensor, nn
 
 from attacks import Targeted
-from attacks.changes import Blur, Chain, Change, ChangeAttack, Colour, Elastic, Light, Moving
+from attacks.changes import Blur, Chain, Change, ChangeAttack, Colour, Elastic, Jpeg, Light, Moving, Waves
 from attacks.changes.named import AMOUNTS, change_of
 from robust.errors import DataShapeError, UsageError
+from robust.properties.corruptions.jpeg import compressed
 from robust.properties.geometry import transformed
 from tests.doubles import ModuleClassifier
 
@@ -23,6 +24,7 @@ EVERY: list[Change] = [
     Light(brightness=(-0.3, 0.3), contrast=(0.5, 2)),
     Colour(hue=(-180, 180), saturation=(0, 2)),
     Blur(sigma=(0, 2)),
+    Waves(amount=0.3),
 ]
 
 
@@ -80,6 +82,30 @@ def test_the_same_displacement_everywhere_is_a_shift() -> None:
     parameters = torch.cat([torch.full((1, 9), 1.0), torch.full((1, 9), -0.5)], 1)  # reads below and to the left
     wanted = transformed(x[0], 0.0, rows=-1.0, columns=0.5)
     torch.testing.assert_close(change.apply(x, parameters)[0], wanted, atol=1e-5, rtol=0)
+
+
+def test_waves_are_the_inverse_cosine_transform() -> None:
+    """Up to the factors of an orthonormal transform, which scipy knows."""
+    x, amounts = torch.zeros(1, 1, 7, 6), torch.rand(1, 9, generator=torch.Generator().manual_seed(2))
+    coefficients = np.zeros((7, 6))
+    scale = [np.sqrt([size, *[size / 2] * 2]) for size in (7, 6)]
+    coefficients[:3, :3] = amounts.reshape(3, 3).double().numpy() * np.outer(*scale)
+    wanted = fft.idctn(coefficients, norm="ortho")
+    np.testing.assert_allclose(Waves(amount=1.0).apply(x, amounts)[0, 0].numpy(), wanted, atol=1e-5)
+
+
+def test_a_jpeg_change_is_the_corruption_and_nothing_at_its_neutral() -> None:
+    x, change = pictures(3), Jpeg(quality=(5, 100))
+    changed = change.apply(x, torch.tensor([[5.0], [50.2], [101.0]]))
+    assert torch.equal(changed[0], compressed(x[:1], 5)[0])
+    assert torch.equal(changed[1], compressed(x[1:2], 50)[0])
+    assert torch.equal(changed[2], x[2])
+    subject = brightness(0.6)
+    grey = torch.full((1, 1, 4, 4), 0.5)
+    attempt = ChangeAttack(change, looks=4, steps=3)(
+        subject, grey, torch.zeros(1, dtype=torch.int64), torch.Generator()
+    )
+    assert not bool(attempt.success.any())  # a flat picture survives
 
 
 def test_a_chain_hands_each_part_its_own_parameters() -> None:
@@ -167,7 +193,7 @@ def test_words_of_the_command_line() -> None:
         "columns": (-2.0, 2.0),
     }
     assert change_of("zoom=0.8").words()["scale"] == (0.8, 1.25)
-    assert len(change_of(",".join(f"{word}=1.5" for word in AMOUNTS)).box((3, 8, 8))) == 32 + 4 + 1 + 2 + 2
+    assert len(change_of(",".join(f"{word}=1.5" for word in AMOUNTS)).box((3, 8, 8))) == 32 + 4 + 1 + 2 + 2 + 9 + 1
     for text in ("rotate=30", "rotation", "rotation=-3", "rotation=nan", "rotation=1,rotation=2"):
         with pytest.raises(UsageError):
             change_of(text)
