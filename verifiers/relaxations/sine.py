@@ -104,7 +104,8 @@ def _minimum(slope: Tensor, lower: Tensor, upper: Tensor, at_lower: Tensor, at_u
     first = torch.ceil((lower + angle) / _TURN) * _TURN - angle
     last = torch.floor((upper + angle) / _TURN) * _TURN - angle
     inner = torch.where(slope > 0, last, first)
-    dip = torch.where(first <= upper, -torch.sqrt(1 - slope * slope) - slope * inner, torch.inf)
+    height = torch.sqrt((1 - slope) * (1 + slope))  # not of 1 - slope ** 2, which cancels where the slope is near 1
+    dip = torch.where(first <= upper, -height - slope * inner, torch.inf)
     left, right = at_lower - slope * lower, at_upper - slope * upper
     least, place = torch.minimum(left, right), torch.where(left < right, lower, upper)
     return torch.minimum(least, dip), torch.where(dip < least, inner, place)

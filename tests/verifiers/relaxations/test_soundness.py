@@ -140,6 +140,16 @@ def test_round_ends_are_no_exception(operator: Operator, dtype: str) -> None:
     check(operator, FLOATS[dtype], boxes, [0.0, 0.25, 0.5])
 
 
+@pytest.mark.parametrize("operator", [each for each in OPERATORS if each.op in ("sin", "cos")], ids=str)
+def test_narrow_intervals_where_the_slope_is_near_one(operator: Operator) -> None:
+    """There ``1 - slope ** 2`` cancels; the first of these boxes is one that hypothesis found."""
+    shift = 0.0 if operator.op == "sin" else -math.pi / 2
+    boxes = [(0.009999042608828267, 0.010007419339572879)]
+    boxes += [(place, place * (1 + width)) for place in (1e-3, 3e-3, 0.02, 0.07) for width in (1e-4, 1e-3, 1e-2)]
+    boxes = [(low + shift, high + shift) for low, high in boxes]
+    check(operator, torch.float64, boxes, [0.1, 0.3, 0.5, 0.7, 0.9])
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("operator", OPERATORS, ids=str)
