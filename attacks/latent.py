@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from robust.errors import DataShapeError
 from robust.properties import Box
 from robust.properties.parametrised import Composition
-from robust.subjects.digests import digest_of
+from robust.subjects.digests import digest_of, source_of
 from robust.subjects.protocols import Classifier
 
 
@@ -40,7 +40,8 @@ class Latent:
         self.device, self.differentiable = classifier.device, classifier.differentiable
         self.name, self.source = f"{classifier.name} behind a generator", classifier.source
         self.parameters = classifier.parameters
-        self.digest = digest_of(classifier.digest, repr(generator), self.input_box.lower, self.input_box.upper)
+        made_by = generator if isinstance(generator, nn.Module) else source_of(generator)
+        self.digest = digest_of(classifier.digest, made_by, self.input_box.lower, self.input_box.upper)
         self.notes = (*classifier.notes, "inputs are latent codes of a generator")
         with torch.no_grad():
             made = generator(self.input_box.lower[None])

@@ -6,7 +6,7 @@ counterpart is ``robust.properties.patch``.) The place is chosen by the gradient
 
 from __future__ import annotations
 
-import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from attacks.active import Active, wide
 from attacks.attack import Attack, Problem, checked_samples
 from attacks.attempt import Attempt
+from attacks.changes.change import require_picture
 from attacks.goals import Goal
 from robust.errors import DataShapeError, UsageError
 from robust.subjects.protocols import Classifier
@@ -76,16 +77,25 @@ class PatchAttack:
             NoGradientError: the subject gives no gradients.
         """
         x = checked_samples(classifier, x)
-        shape = tuple(x.shape[1:])
-        if len(shape) not in (2, 3) or shape[-2] < self.height or shape[-1] < self.width:
-            raise DataShapeError(
-                "a patch does not fit the samples",
-                wanted=f"pictures of at least {self.height} x {self.width} pixels, channels first",
-                got=list(shape),
-            )
-        changed = float(math.prod(shape[:-2]) * self.height * self.width)
+        channels, _, _ = self.require_fit(x.shape[1:])
+        changed = float(channels * self.height * self.width)
         attempt = _Patches(self)(classifier, x, wanted, changed, generator)
         return PatchAttempt(attempt, self._corners(attempt.best.to(x) - x))
+
+    def require_fit(self, shape: Sequence[int]) -> tuple[int, int, int]:
+        """Channels, height and width of pictures ``[*shape]``.
+
+        Raises:
+            DataShapeError: no pictures, or smaller than the patch.
+        """
+        channels, height, width = require_picture(shape, "a patch")
+        if height < self.height or width < self.width:
+            raise DataShapeError(
+                "a patch is larger than the pictures",
+                wanted=f"at least {self.height} x {self.width} pixels",
+                got=list(shape),
+            )
+        return channels, height, width
 
     def _corners(self, moved: Tensor) -> Tensor:
         pixels = (moved.reshape(len(moved), -1, *moved.shape[-2:]) != 0).any(1)

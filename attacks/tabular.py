@@ -54,7 +54,8 @@ class TabularAttempt:
 class TabularAttack:
     """The fewest attributes whose change makes a model err: a beam over sets of changes, one attribute more each time.
 
-    It asks for scores alone. That nothing was found proves nothing; ``verifiers.individual`` proves.
+    It asks for scores alone, and for nothing outside the subject's input box. That nothing was found proves nothing;
+    ``verifiers.individual`` proves.
 
     Args:
         people: what each column may hold.
@@ -222,6 +223,7 @@ class _Beam:
         if not rows:
             return self.rows[:0], self.partial[:0]
         whole = torch.unique(torch.cat([torch.cat(rows).double()[:, None], torch.cat(found)], 1), dim=0)
+        whole = whole[self.classifier.input_box.contains(self._inputs(whole[:, 1:])).cpu()]
         return whole[:, 0].long(), whole[:, 1:]
 
     def _margins(self, rows: Tensor, people: Tensor) -> Tensor:

@@ -81,10 +81,11 @@ def free_inputs(network: Network, cases: Sequence[Property]) -> FreeInputs | Non
     places = torch.nonzero(~fixed)[:, 0]
     if not len(places) or LEAST * len(places) > len(values):
         return None
-    graph = _folded(network.to(torch.float64).graph, places, values)
-    if graph is None:
+    folded = _folded(network.to(torch.float64).graph, places, values)
+    if folded is None:
         return None
-    free = Network(*graph).to(network.graph.dtype)
+    graph, absorbed = folded
+    free = Network(graph, absorbed).to(network.graph.dtype)
     reduced = tuple(
         replace(case, inputs=Box(low[places], high[places])) for case, (low, high) in zip(cases, ends, strict=True)
     )

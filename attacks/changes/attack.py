@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from attacks.active import EVERY
 from attacks.attack import checked_samples, gives_gradients, replayed
 from attacks.attempt import Tally
 from attacks.changes.change import Change
@@ -33,6 +34,7 @@ class ChangeAttempt:
         parameters: float32 ``[n, p]`` of the best change; the neutral ones where nothing is nearer to the goal.
         adversarials: float32 ``[n, *shape]``: the picture that they make, inside the input box.
         margins: float32 ``[n]``: how far the answer to it is from the goal.
+        dead: bool ``[n]``: not broken by a search that only follows gradients, all of which were zero or not finite.
         forward: int64 ``[n]``: queries, replays included.
         backward: int64 ``[n]``: gradient evaluations.
     """
@@ -41,6 +43,7 @@ class ChangeAttempt:
     parameters: Tensor
     adversarials: Tensor
     margins: Tensor
+    dead: Tensor
     forward: Tensor
     backward: Tensor
 
@@ -53,8 +56,8 @@ class ChangeAttack:
 
     First ``looks`` points spread evenly over the ranges (Sobol's, with their corners where these are few), as no slope
     is to be trusted in rotations (Engstrom et al. 2019); then climbs along the gradient of the margin from the
-    ``climbs`` best of them. Where there are none, a climb is a search with shrinking normal steps. It proves nothing of
-    what it does not find: that is for `verifiers`, over ``robust.properties``' sets.
+    ``climbs`` best of them. Where there is no gradient, or it is zero, a step is a shrinking normal one. It proves
+    nothing of what it does not find: that is for `verifiers`, over ``robust.properties``' sets.
 
     Args:
         change: the family.
@@ -125,25 +128,25 @@ class ChangeAttack:
         return starts, margins
 
     def _climb(self, work: _Work, rows: Tensor, points: Tensor, slopes: bool) -> None:
-        width = work.box[:, 1] - work.box[:, 0]
+        """Signed steps down the margin; random ones from the best point where there is no slope, or it is zero."""
+        width, every = work.box[:, 1] - work.box[:, 0], 1 if points.device.type == "cpu" else EVERY
         decay = (LAST_STEP / FIRST_STEP) ** (1 / max(1, self.steps - 1))
-        best, least = points.clone(), torch.full((len(points),), torch.inf, device=points.device)
+        best, least = points, torch.full((len(points),), torch.inf, device=points.device)
         for step in range(self.steps + 1):
-            keep = ~work.success[rows]
-            rows, points, best, least = rows[keep], points[keep], best[keep], least[keep]
-            if not len(rows):
-                return
             margins, gradient = work.climb(rows, points, slopes=slopes)
             better = margins < least
             best, least = torch.where(better[:, None], points, best), torch.where(better, margins, least)
-            hit = torch.nonzero(margins <= 0)[:, 0]
-            work.judge(rows[hit], points[hit])
-            if gradient is None:
-                noise = torch.randn(points.shape, generator=work.generator).to(points)
-                move, base = FIRST_STEP * decay**step * width * noise, best
-            else:
-                move, base = -FIRST_STEP * decay**step * width * gradient.sign(), points
-            points = torch.minimum(torch.maximum(base + move, work.box[:, 0]), work.box[:, 1])
+            if step % every == 0 or step == self.steps:
+                work.judge(rows[least <= 0], best[least <= 0])
+                keep = ~work.success[rows]
+                rows, points, best, least, gradient = (each[keep] for each in (rows, points, best, least, gradient))
+                if not len(rows):
+                    return
+            noise = torch.randn(points.shape, generator=work.generator).to(points)
+            flat = (gradient == 0).all(1, keepdim=True)
+            move = FIRST_STEP * decay**step * width * torch.where(flat, noise, -gradient.sign())
+            points = torch.where(flat, best, points) + move
+            points = torch.minimum(torch.maximum(points, work.box[:, 0]), work.box[:, 1])
         work.judge(rows, best)
 
     def __repr__(self) -> str:
@@ -179,10 +182,10 @@ class _Work:
         self.tally.add(rows, forward=1)
         return torch.cat(found)
 
-    def climb(self, rows: Tensor, parameters: Tensor, *, slopes: bool) -> tuple[Tensor, Tensor | None]:
-        """Margins and their gradients by the parameters; None without gradients."""
+    def climb(self, rows: Tensor, parameters: Tensor, *, slopes: bool) -> tuple[Tensor, Tensor]:
+        """Margins and their gradients by the parameters; zeros without ``slopes``."""
         if not slopes:
-            return self.see(rows, parameters), None
+            return self.see(rows, parameters), torch.zeros_like(parameters)
         margins, gradients = [], []
         for some, points in zip(torch.split(rows, ROWS), torch.split(parameters, ROWS), strict=True):
             with torch.enable_grad():
@@ -212,12 +215,14 @@ class _Work:
         self.tally.add(rows, forward=1)
         goal = self.goal.take(rows)
         broken, margins = goal.reached(logits), goal.margin(logits)
-        for place in torch.where(broken, -torch.inf, margins).argsort(stable=True).tolist():
-            row = int(rows[place])
-            if self.success[row] or not (broken[place] or margins[place] < self.margins[row]):
-                continue
-            self.success[row], self.margins[row] = broken[place], margins[place]
-            self.parameters[row], self.adversarials[row] = parameters[place], points[place]
+        order = torch.where(broken, -torch.inf, margins).argsort(stable=True)
+        ranks = torch.empty_like(order).index_copy(0, order, torch.arange(len(order), device=order.device))
+        first = torch.full_like(self.tally.forward, len(order)).scatter_reduce(0, rows, ranks, "amin")
+        best = order[first[first < len(order)]]
+        best = best[~self.success[rows[best]] & (broken[best] | (margins[best] < self.margins[rows[best]]))]
+        kept = rows[best]
+        self.success[kept], self.margins[kept] = broken[best], margins[best]
+        self.parameters[kept], self.adversarials[kept] = parameters[best], points[best]
 
     def attempt(self) -> ChangeAttempt:
         """All of it."""
@@ -226,6 +231,7 @@ class _Work:
             self.parameters,
             self.adversarials,
             self.margins,
+            torch.zeros_like(self.success),  # it looks and steps at random as well
             self.tally.forward,
             self.tally.backward,
         )

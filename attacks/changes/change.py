@@ -104,13 +104,14 @@ def require_picture(shape: Sequence[int], what: str, channels: int | None = None
     """Channels, height and width of pictures ``[C, H, W]`` or ``[H, W]``.
 
     Raises:
-        DataShapeError: another number of axes or of channels.
+        DataShapeError: another number of axes or of channels, or channels that seem to come last.
     """
     found = (1, *shape) if len(shape) == 2 else tuple(shape)
-    if len(found) != 3 or (channels is not None and found[0] != channels):
+    last = len(found) == 3 and found[2] in (1, 3) and found[0] not in (1, 3)
+    if len(found) != 3 or last or (channels is not None and found[0] != channels):
         raise DataShapeError(
             f"{what} needs pictures",
-            wanted="[C, H, W] or [H, W]" if channels is None else f"[{channels}, H, W]",
+            wanted="[C, H, W], channels first, or [H, W]" if channels is None else f"[{channels}, H, W]",
             got=list(shape),
         )
     return found[0], found[1], found[2]

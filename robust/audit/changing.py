@@ -5,17 +5,19 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
+from attacks.attack import require_gradients
 from attacks.changes import ChangeAttack, ChangeAttempt
 from attacks.changes.named import change_of
 from attacks.patch import PatchAttack
 from robust.audit.check import Context, blocks
 from robust.errors import UsageError
+from robust.subjects.protocols import Classifier
 
 BLOCK = 100
 """Samples per step; between steps it may be stopped."""
@@ -33,6 +35,7 @@ class ChangedSamples:
         parameters: float32 ``[n, p]``, of the witness where broken.
         witnesses: sample -> changed picture float32 ``[*shape]``.
         answers: sample -> the class that is answered to it.
+        blind: bool: not broken, by a search that follows gradients, and all that it saw were zero or not finite.
         forward: queries in all.
         backward: gradient evaluations in all.
     """
@@ -41,6 +44,7 @@ class ChangedSamples:
     words: dict[str, tuple[float, float]]
     attacked: NDArray[np.bool_]
     broken: NDArray[np.bool_]
+    blind: NDArray[np.bool_]
     parameters: NDArray[np.float32]
     witnesses: dict[int, NDArray[np.float32]] = field(default_factory=dict)
     answers: dict[int, int] = field(default_factory=dict)
@@ -76,6 +80,11 @@ class ChangesRun:
         """Whether every sample was searched for every change."""
         return len(self.done) == len(self.texts) and all(bool(each.attacked.all()) for each in self.done)
 
+    @property
+    def blind(self) -> bool:
+        """Whether some sample stands only because there was nothing to follow."""
+        return any(bool(each.blind.any()) for each in self.done)
+
 
 def run_changes(run: ChangesRun, watch: Callable[[int, int], None] = lambda done, total: None) -> None:
     """Search all changes of all samples; what is found stands in ``run`` also where this is interrupted.
@@ -89,19 +98,23 @@ def run_changes(run: ChangesRun, watch: Callable[[int, int], None] = lambda done
         DataShapeError: samples that a change cannot change.
         NoGradientError: a patch, of a model without gradients.
     """
-    searches = [_search_of(text, run.context.data.sample_shape) for text in run.texts]
+    searches = [_search_of(text, run.context) for text in run.texts]
     count = len(run.context.data)
     started = time.perf_counter()
     try:
         for place, (text, search) in enumerate(zip(run.texts, searches, strict=True)):
             parameters = np.zeros((count, search.parameters), dtype=np.float32)
-            found = ChangedSamples(
-                text, search.words, np.zeros(count, dtype=bool), np.zeros(count, dtype=bool), parameters
-            )
+            attacked, broken, blind = (np.zeros(count, dtype=bool) for _ in range(3))
+            found = ChangedSamples(text, search.words, attacked, broken, blind, parameters)
             run.done.append(found)
             for block in blocks(count, BLOCK):
                 _search(run, search, found, block)
                 watch(place * count + block[-1] + 1, count * len(searches))
+            if found.blind.any():
+                run.notes.append(
+                    f"{text}: {int(found.blind.sum())} samples were not broken and had no gradient to follow (zero or "
+                    "not finite): nothing is known of them"
+                )
     finally:
         run.seconds += time.perf_counter() - started
 
@@ -110,34 +123,37 @@ def run_changes(run: ChangesRun, watch: Callable[[int, int], None] = lambda done
 class _Search:
     """Who looks for the worst of one change: what its ranges are called, how many parameters a witness has."""
 
-    attack: Callable[..., ChangeAttempt]
+    attack: Callable[[Classifier, Tensor, Tensor, torch.Generator], ChangeAttempt]
     words: dict[str, tuple[float, float]]
     parameters: int
 
 
-def _search_of(text: str, shape: tuple[int, ...]) -> _Search:
-    word, _, size = text.partition("=")
+def _search_of(text: str, context: Context) -> _Search:
+    """The search, if model and data fit it: what does not is refused before anything is searched."""
+    shape, (word, _, size) = context.data.sample_shape, text.partition("=")
     if word.strip() != "patch":
         change = change_of(text)
         return _Search(ChangeAttack(change), change.words(), len(change.ranges(shape)))
     parts = size.strip().split("x")
     if len(parts) != 2 or not all(part.isdecimal() and int(part) for part in parts):
         raise UsageError("patch needs a size", wanted="patch=HEIGHTxWIDTH in pixels, alone: patch=5x5", got=text)
-    height, width = map(int, parts)
-    ends = {"row": (0.0, float(max(0, shape[-2] - height))), "column": (0.0, float(max(0, shape[-1] - width)))}
-    return _Search(_Patched(PatchAttack(height=height, width=width)), ends if len(shape) > 1 else {}, 2)
+    attack = PatchAttack(height=int(parts[0]), width=int(parts[1]))
+    _, height, width = attack.require_fit(shape)
+    require_gradients(attack.name, context.classifier, context.samples([0]))
+    ends = {"row": (0.0, float(height - attack.height)), "column": (0.0, float(width - attack.width))}
+    return _Search(_of_patch(attack), ends, 2)
 
 
-@dataclass(frozen=True)
-class _Patched:
-    """A patch attack whose witnesses' parameters are the upper left corners."""
+def _of_patch(attack: PatchAttack) -> Callable[[Classifier, Tensor, Tensor, torch.Generator], ChangeAttempt]:
+    """A witness's parameters are the patch's upper left corner."""
 
-    attack: PatchAttack
-
-    def __call__(self, *call: Any) -> ChangeAttempt:
-        found = self.attack(*call)
+    def search(classifier: Classifier, x: Tensor, labels: Tensor, generator: torch.Generator) -> ChangeAttempt:
+        found = attack(classifier, x, labels, generator)
         kept, corners = found.attempt, found.corners.to(torch.float32)
-        return ChangeAttempt(kept.success, corners, kept.adversarials, kept.margins, kept.forward, kept.backward)
+        points, dead = kept.adversarials, kept.dead & ~kept.success
+        return ChangeAttempt(kept.success, corners, points, kept.margins, dead, kept.forward, kept.backward)
+
+    return search
 
 
 def _search(run: ChangesRun, search: _Search, found: ChangedSamples, block: tuple[int, ...]) -> None:
@@ -146,6 +162,7 @@ def _search(run: ChangesRun, search: _Search, found: ChangedSamples, block: tupl
     attempt = search.attack(context.classifier, context.samples(block), context.labels(block), generator)
     success = attempt.success.cpu().numpy() & ~run.wrong[rows]
     found.attacked[rows], found.broken[rows] = True, success
+    found.blind[rows] = attempt.dead.cpu().numpy()
     found.parameters[rows] = attempt.parameters.cpu().numpy()
     found.forward += int(attempt.forward.sum())
     found.backward += int(attempt.backward.sum())

@@ -105,10 +105,6 @@ def attack(
     found is printed and written). That a sample was not broken proves nothing: see robust verify.
     """
     from robust.audit.assemble import assemble
-    from robust.audit.attack_state import restore, save_state
-    from robust.audit.attacking import AttackRun, Question, run_attack
-    from robust.cli.attack_compare import read_comparison
-    from robust.cli.verify_data import radius
 
     _check(limit, minimum, queries)
     if bool(eps) == bool(change):
@@ -117,6 +113,18 @@ def attack(
             wanted="--eps or --change" + (", not both" if eps else ""),
             hint="--eps 8/255 for balls around the samples, --change rotation=30 for rotations",
         )
+    if change:
+        of_balls = {
+            "--norm": norm is not NormName.LINF,
+            "--tier": tier is not TierName.STANDARD,
+            "--attack": attack_name is not AttackName.ENSEMBLE,
+            "--queries": queries is not None,
+            "--compare": compare is not None,
+            "--resume": resume is not None,
+        }
+        given = [name for name, stands in of_balls.items() if stands]
+        if given:
+            raise UsageError("an option is for balls alone", wanted="--eps with it", got=f"--change {' '.join(given)}")
     named = sources(
         model=model,
         weights=weights,
@@ -127,35 +135,64 @@ def attack(
         reference=None,
         generator=None,
     ) | {"seed": seed, "device": device, "data.limit": limit, "data.allow_missing_classes": True}
-    outputs = _Outputs(rows, witnesses, json, pictures)
-    watch = _nothing if quiet else _say
+    plan = resolve(None, named=named, assignments=assignments).plan
+    outputs, watch = _Outputs(rows, witnesses, json, pictures), _nothing if quiet else _say
     if change:
-        if compare is not None or resume is not None:
-            raise UsageError("--compare and --resume are for balls", wanted="--eps with them", got="--change")
-        plan = resolve(None, named=named, assignments=assignments).plan
-        _changes(assemble(plan).context, change, minimum, outputs, watch)
-        return
-    epsilons = tuple(sorted({radius(part) for text in eps or [] for part in text.split(",")}))
-    question = Question(norm.value, epsilons, tier.value, diagnosis, attack_name.value, queries)
+        _changes(lambda: assemble(plan).context, change, minimum, outputs, watch)
+    else:
+        asked = _Balls(norm.value, eps or [], tier.value, diagnosis, attack_name.value, queries, resume, compare)
+        _balls(lambda: assemble(plan).context, asked, minimum, outputs, watch)
+
+
+@dataclass(frozen=True)
+class _Balls:
+    """The options that are about balls."""
+
+    norm: Any
+    eps: list[str]
+    tier: Any
+    diagnosis: bool
+    attack: str
+    queries: int | None
+    resume: Path | None
+    compare: Path | None
+
+
+Watch = Callable[[int, int], None]
+
+
+def _balls(load: Callable[[], Context], asked: _Balls, minimum: float | None, outputs: _Outputs, watch: Watch) -> None:
+    from robust.audit.attack_state import restore, save_state
+    from robust.audit.attacking import AttackRun, Question, run_attack
+    from robust.cli.attack_compare import read_comparison
+    from robust.cli.verify_data import radius
+
+    epsilons = tuple(sorted({radius(part) for text in asked.eps for part in text.split(",")}))
+    question = Question(asked.norm, epsilons, asked.tier, asked.diagnosis, asked.attack, asked.queries)
     question.make()
-    other = None if compare is None else read_comparison(compare, question)
-    run = AttackRun(assemble(resolve(None, named=named, assignments=assignments).plan).context, question)
-    start = 0 if resume is None else restore(run, resume)
+    other = None if asked.compare is None else read_comparison(asked.compare, question)
+    run = AttackRun(load(), question)
+    start = 0 if asked.resume is None else restore(run, asked.resume)
 
     def through(done: int, total: int) -> None:
-        if resume is not None:
-            save_state(run, done, resume)
+        if asked.resume is not None:
+            save_state(run, done, asked.resume)
         watch(done, total)
 
-    ending: KeyboardInterrupt | None = None
-    try:
-        run_attack(run, through, start)
-    except KeyboardInterrupt as error:
-        ending = error
-        run.notes.append("interrupted: samples that were not reached count neither way")
+    ending = _until_interrupted(lambda: run_attack(run, through, start), run.notes)
     status = exit_status(run, minimum)
     _report(run, status, outputs, other)
     _leave(status, ending)
+
+
+def _until_interrupted(search: Callable[[], None], notes: list[str]) -> KeyboardInterrupt | None:
+    """Run a search, or as much as Ctrl-C lets it."""
+    try:
+        search()
+    except KeyboardInterrupt as error:
+        notes.append("interrupted: samples that were not reached count neither way")
+        return error
+    return None
 
 
 def _leave(status: int, ending: KeyboardInterrupt | None) -> None:
@@ -166,22 +203,17 @@ def _leave(status: int, ending: KeyboardInterrupt | None) -> None:
 
 
 def _changes(
-    context: Context, texts: list[str], minimum: float | None, outputs: _Outputs, watch: Callable[[int, int], None]
+    load: Callable[[], Context], texts: list[str], minimum: float | None, outputs: _Outputs, watch: Watch
 ) -> None:
     from robust.audit.changing import ChangesRun, run_changes
     from robust.cli import attack_changes
 
-    run = ChangesRun(context, texts)
-    ending: KeyboardInterrupt | None = None
-    try:
-        run_changes(run, watch)
-    except KeyboardInterrupt as error:
-        ending = error
-        run.notes.append("interrupted: samples that were not reached count neither way")
+    run = ChangesRun(load(), texts)
+    ending = _until_interrupted(lambda: run_changes(run, watch), run.notes)
     rates = [attack_changes.rate(run, found) for found in run.done]
     stands = [(each["not_broken"], each["samples"]) for each in rates if each["samples"]]
     broken = any(each["wrong"] or each["broken"] for each in rates)
-    status = judged(stands, minimum, broken=broken, doubtful=not run.complete)
+    status = judged(stands, minimum, broken=broken, doubtful=not run.complete or run.blind)
     if outputs.witnesses is not None:
         attack_changes.write_changes_witnesses(run, outputs.witnesses)
     if outputs.json is not None:
@@ -190,7 +222,7 @@ def _changes(
         found = [
             (each.text, i, each.witnesses[i], each.answers[i]) for each in run.done for i in sorted(each.witnesses)
         ]
-        _pictures(context, found, outputs.pictures)
+        _pictures(run.context, found, outputs.pictures)
     _printed(lambda: attack_changes.print_changes(run))
     _leave(status, ending)
 

@@ -13,6 +13,7 @@ from reports.evidence_page import render_evidence_page
 from reports.text import one_line
 from robust.audit.pictures import as_change, as_picture, is_picture
 from robust.audit.run_directory import keep_file
+from robust.cli.attack_report import identifier
 from robust.errors import UsageError
 from robust.record import Evidence, ImageItem, Images, Note, image_item
 
@@ -43,7 +44,7 @@ def write_pictures(context: Context, witnesses: Iterable[Witness], title: str, p
         if len(rows) == MOST:
             continue
         label, told = one_line(names[int(data.labels[index])]), one_line(names[answer])
-        name = one_line(data.identifiers[index] if data.identifiers else str(index))
+        name = one_line(identifier(context, index))
         change, factor = as_change(data.samples[index], point, classifier.input_box)
         box = classifier.input_box
         rows.append(

@@ -6,6 +6,7 @@ import json
 import math
 import sys
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from attacks.balls import NORM_NAMES
 from attacks.diagnostics import SIGNS
 from reports.text import one_line
 from robust.audit.attacking import BLACK_BOX, AttackRun
+from robust.audit.check import Context
 from robust.audit.regression import units_of
 from robust.audit.run_directory import keep_file
 from robust.audit.witnesses import npz_bytes
@@ -24,6 +26,9 @@ from robust.subjects import box_in_words
 
 PRECISION = 0.01
 """Half the width of an interval that people ask for."""
+COUNTED = ("samples", "wrong", "broken", "not broken")
+"""Headings of ``cells_of``, but for the last."""
+Rate = dict[str, Any]
 
 
 def print_report(run: AttackRun, rows: int) -> None:
@@ -35,7 +40,11 @@ def print_report(run: AttackRun, rows: int) -> None:
     """
     out = sys.stdout
     out.write("\n".join(_heading(run)) + "\n\n")
-    write_table(["radius", "samples", "wrong", "broken", "not broken", "accuracy under attack"], _rates(run))
+    rates = [_rate(run, place) for place in range(len(run.question.epsilons))]
+    write_table(
+        ["radius", *COUNTED, "accuracy under attack"],
+        [[f"{rate['epsilon']:.4g}", *cells_of(rate)] for rate in rates],
+    )
     broken_by = Counter(name for name in run.stages if name)
     if broken_by:
         out.write("\nbroken by: " + ", ".join(f"{name} {count}" for name, count in broken_by.most_common()) + "\n")
@@ -56,16 +65,22 @@ def print_report(run: AttackRun, rows: int) -> None:
             )
         elif each.count:
             out.write(f"sign: {SIGNS[each.sign]} ({share}): {each.detail}\n")
-    rates = [_rate(run, place) for place in range(len(run.question.epsilons))]
-    widest = [each for each in rates if each["samples"]]
-    if widest:
-        rate = max(widest, key=lambda each: each["high"] - each["low"])
-        if rate["high"] - rate["low"] > 2 * PRECISION:
-            wanted = samples_needed(PRECISION, rate["accuracy"])
-            out.write(f"for intervals of at most +-{PRECISION:.0%} about {wanted:,} samples are needed\n")
-    passes = f"{int(run.forward.sum()):,} forward and {int(run.backward.sum()):,} backward passes"
-    out.write(f"{passes}, {run.seconds:.1f} s. A sample that was not broken is not thereby safe.\n")
-    for note in (*run.context.classifier.notes, *run.notes):
+    print_end(run.context, rates, int(run.forward.sum()), int(run.backward.sum()), run.seconds, run.notes)
+
+
+def print_end(
+    context: Context, rates: Sequence[Rate], forward: int, backward: int, seconds: float, notes: Sequence[str]
+) -> None:
+    """What stands below every table: how many samples a narrow interval takes, what it cost, what to know."""
+    out = sys.stdout
+    reached = [each for each in rates if each["samples"]]
+    widest = max(reached, key=lambda each: each["high"] - each["low"], default=None)
+    if widest is not None and widest["high"] - widest["low"] > 2 * PRECISION:
+        wanted = samples_needed(PRECISION, widest["accuracy"])
+        out.write(f"for intervals of at most +-{PRECISION:.0%} about {wanted:,} samples are needed\n")
+    out.write(f"{forward:,} forward and {backward:,} backward passes, {seconds:.1f} s. ")
+    out.write("A sample that was not broken is not thereby safe.\n")
+    for note in (*context.classifier.notes, *notes):
         out.write(f"note: {one_line(note)}\n")
 
 
@@ -75,17 +90,14 @@ def write_json(run: AttackRun, status: int, path: Path) -> None:
     Raises:
         StoreError: it cannot be written.
     """
-    classifier, data, question = run.context.classifier, run.context.data, run.question
+    data, question = run.context.data, run.question
     document = {
-        "model": {"name": classifier.name, "source": classifier.source, "sha256": classifier.digest},
-        "data": {"name": data.name, "source": data.source, "sha256": data.digest, "samples": len(data)},
+        **identity(run.context),
         "norm": question.norm,
         "epsilons": list(question.epsilons),
         "attack": question.attack,
         "tier": question.tier if question.attack == "ensemble" else None,
         "queries": None if question.attack == "ensemble" else question.queries or BLACK_BOX[question.attack],
-        "input_box": box_in_words(classifier.input_box),
-        "seed": run.context.seed,
         "complete": run.complete,
         "exit_status": status,
         "radii": [_rate(run, place) for place in range(len(question.epsilons))],
@@ -95,7 +107,7 @@ def write_json(run: AttackRun, status: int, path: Path) -> None:
         ],
         "samples": [
             {
-                "sample": _identifier(run, index),
+                "sample": identifier(run.context, index),
                 "label": int(data.labels[index]),
                 "answer": int(run.context.predictions[index]),
                 "broken_at": run.found_at.get(index),
@@ -108,8 +120,28 @@ def write_json(run: AttackRun, status: int, path: Path) -> None:
             for index in range(len(data))
         ],
         "seconds": round(run.seconds, 3),
-        "notes": [*classifier.notes, *run.notes],
+        "notes": [*run.context.classifier.notes, *run.notes],
     }
+    keep_document(document, path)
+
+
+def identity(context: Context) -> dict[str, Any]:
+    """What every JSON document says first: model, data, box, seed."""
+    classifier, data = context.classifier, context.data
+    return {
+        "model": {"name": classifier.name, "source": classifier.source, "sha256": classifier.digest},
+        "data": {"name": data.name, "source": data.source, "sha256": data.digest, "samples": len(data)},
+        "input_box": box_in_words(classifier.input_box),
+        "seed": context.seed,
+    }
+
+
+def keep_document(document: Mapping[str, Any], path: Path) -> None:
+    """Write JSON.
+
+    Raises:
+        StoreError: it cannot be written.
+    """
     keep_file(path, (json.dumps(document, indent=2, allow_nan=False) + "\n").encode())
 
 
@@ -119,17 +151,41 @@ def write_witnesses(run: AttackRun, path: Path) -> None:
     Raises:
         StoreError: it cannot be written.
     """
-    found, data = sorted(run.witnesses), run.context.data
-    shape = (0, *data.sample_shape)
+    found = sorted(run.witnesses)
+    keep_witness_file(
+        run.context,
+        found,
+        [run.witnesses[index] for index in found],
+        [int(run.answers[index]) for index in found],
+        path,
+        epsilons=np.array([run.found_at[index] for index in found]),
+        distances=run.distances[found],
+    )
+
+
+def keep_witness_file(
+    context: Context,
+    places: Sequence[int],
+    points: Sequence[NDArray[np.float32]],
+    answers: Sequence[int],
+    path: Path,
+    **further: NDArray[Any],
+) -> None:
+    """What ``robust replay`` reads: a row per witness, in the units that it says.
+
+    Raises:
+        StoreError: it cannot be written.
+    """
+    data, index = context.data, np.array(places, dtype=np.int64)
+    empty = np.zeros((0, *data.sample_shape), np.float32)
     arrays: dict[str, NDArray[Any]] = {
-        "indices": np.array(found, dtype=np.int64),
-        "originals": data.samples[found],
-        "adversarials": np.stack([run.witnesses[i] for i in found]) if found else np.zeros(shape, np.float32),
-        "labels": data.labels[found],
-        "answers": run.answers[found],
-        "epsilons": np.array([run.found_at[index] for index in found]),
-        "distances": run.distances[found],
-        **units_of(run.context.classifier),
+        "indices": index,
+        "originals": data.samples[index],
+        "adversarials": np.stack(points) if points else empty,
+        "labels": data.labels[index],
+        "answers": np.array(answers, dtype=np.int64),
+        **further,
+        **units_of(context.classifier),
     }
     keep_file(path, npz_bytes(arrays))
 
@@ -145,15 +201,14 @@ def _heading(run: AttackRun) -> list[str]:
     ]
 
 
-def _rate(run: AttackRun, place: int) -> dict[str, Any]:
-    reached = run.attacked[place]
-    n, stands = int(reached.sum()), int(run.stands(place).sum())
+def rate_of(wrong: NDArray[np.bool_], reached: NDArray[np.bool_], broken: NDArray[np.bool_]) -> Rate:
+    """Counts, accuracy and its interval, of the samples that were reached; each bool ``[n]``."""
+    n, stands = int(reached.sum()), int((reached & ~broken & ~wrong).sum())
     interval = wilson(stands, n) if n else None
     return {
-        "epsilon": run.question.epsilons[place],
         "samples": n,
-        "wrong": int((run.wrong & reached).sum()),
-        "broken": int((run.broken[place] & reached).sum()),
+        "wrong": int((wrong & reached).sum()),
+        "broken": int((broken & reached).sum()),
         "not_broken": stands,
         "accuracy": stands / n if n else None,
         "low": None if interval is None else interval.low,
@@ -161,22 +216,23 @@ def _rate(run: AttackRun, place: int) -> dict[str, Any]:
     }
 
 
-def _rates(run: AttackRun) -> list[list[str]]:
-    cells = []
-    for place in range(len(run.question.epsilons)):
-        rate = _rate(run, place)
-        share = "not reached" if rate["accuracy"] is None else f"{rate['accuracy']:.1%}"
-        if rate["low"] is not None:
-            share += f" [{rate['low']:.1%}, {rate['high']:.1%}]"
-        counts = [str(rate[name]) for name in ("samples", "wrong", "broken", "not_broken")]
-        cells.append([f"{rate['epsilon']:.4g}", *counts, share])
-    return cells
+def cells_of(rate: Rate) -> list[str]:
+    """Counts, and accuracy with its interval, as text."""
+    share = "not reached"
+    if rate["accuracy"] is not None:
+        share = f"{rate['accuracy']:.1%} [{rate['low']:.1%}, {rate['high']:.1%}]"
+    return [*(str(rate[name]) for name in ("samples", "wrong", "broken", "not_broken")), share]
+
+
+def _rate(run: AttackRun, place: int) -> Rate:
+    found = rate_of(run.wrong, run.attacked[place], run.broken[place])
+    return {"epsilon": run.question.epsilons[place], **found}
 
 
 def _witness(run: AttackRun, index: int) -> list[str]:
     names, data = run.context.classifier.class_names, run.context.data
     return [
-        one_line(_identifier(run, index)),
+        one_line(identifier(run.context, index)),
         one_line(names[int(data.labels[index])]),
         one_line(names[int(run.answers[index])]),
         f"{run.found_at[index]:.4g}",
@@ -193,6 +249,6 @@ def write_table(columns: list[str], cells: list[list[str]]) -> None:
         sys.stdout.write(text.rstrip() + "\n")
 
 
-def _identifier(run: AttackRun, index: int) -> str:
-    identifiers = run.context.data.identifiers
-    return identifiers[index] if identifiers else str(index)
+def identifier(context: Context, index: int) -> str:
+    """The name of a sample."""
+    return context.data.identifiers[index] if context.data.identifiers else str(index)

@@ -52,7 +52,8 @@ class QueryModule(nn.Module):
         """All observed values."""
         found = []
         for part, module in zip(self._parts, self.values, strict=True):
-            found.append(module(*_sliced(part, x)).reshape(x.shape[0], -1).to(x.dtype))
+            answer = module(*_sliced(part, x)).reshape(x.shape[0], -1)
+            found.append(answer if answer.is_floating_point() else answer.to(x.dtype))
         answers = found[0] if len(found) == 1 else torch.cat(found, 1)
         if not self._extra:
             return answers

@@ -12,9 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
-from torch.utils._pytree import tree_leaves, tree_map
+from torch.utils._pytree import tree_leaves
 
 from robust.errors import ControlFlowError, RobustError, UnsupportedOperatorError
+from robust.graph.discrete import followed
 from robust.graph.graph import Operand
 from robust.graph.masks import Masks, bare_form
 from robust.graph.operators import Kind, kind_of, supported
@@ -29,7 +30,7 @@ from robust.graph.rewrites import (
     VARYING,
     Replacement,
 )
-from robust.graph.rewrites.choices import CHOICES, COMPARISONS, KEEPS_TRUTH, LOGIC_OF_TRUTHS, WHOLE, truncated
+from robust.graph.rewrites.choices import COMPARISONS
 from robust.graph.rewrites.hints import hint
 from robust.graph.rewrites.masks import ASKED_BY, KEPT_BY
 from robust.graph.rewrites.replacement import broadcast
@@ -106,7 +107,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __post_init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.steps.append(Step("input", Kind.INPUT, None, {}, tuple(self.x.shape), ""))
-        self._remember(self.x, 0)
+        self.remember(self.x, 0)
 
     @property
     def place(self) -> str:
@@ -157,7 +158,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             result = func(*args, **(kwargs or {}))
             for leaf in tree_leaves(result):
                 if isinstance(leaf, Tensor):
-                    self._remember(leaf, 0, written=True)
+                    self.remember(leaf, 0, written=True)
             return result
 
     def note(self, op: str, error: RobustError) -> None:
@@ -188,7 +189,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if known == {SECOND_OUTPUT} or packet in PREDICATES or (packet in COMPARISONS and SECOND_OUTPUT in known):
             result = func(*args, **keywords)
             for leaf in tree_leaves(result):
-                self._remember(leaf, SECOND_OUTPUT)
+                self.remember(leaf, SECOND_OUTPUT)
             return result
         if packet.endswith("_") and not packet.endswith("__") and func._schema.is_mutable:
             return self._in_place(func, packet[:-1], args, keywords)
@@ -198,38 +199,32 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 got=str(func),
                 hint="write the model without `out=` and without operators that change their arguments",
             )
-        return self._operator(func, packet, args, keywords)
+        return self.operator(func, packet, args, keywords)
 
     def _in_place(self, func: Any, packet: str, args: tuple[Any, ...], keywords: dict[str, Any]) -> Tensor:
         destination: Tensor = args[0]
         if packet == "copy":
-            result = self._operator(aten.expand.default, "expand", (args[1], list(destination.shape)), {})
+            result = self.operator(aten.expand.default, "expand", (args[1], list(destination.shape)), {})
         else:
             functional = getattr(getattr(aten, packet), _OVERLOADS.get(packet, func._overloadname))
-            result = self._operator(functional, packet, args, keywords)
+            result = self.operator(functional, packet, args, keywords)
         if result.shape != destination.shape or packet in ("transpose", "t", "permute"):
             func(*args, **keywords)
         else:
             destination.copy_(result)
         self._masks.hand_on(result, destination)
-        self._remember(destination, self._seen[id(result)].step, written=True)
+        self.remember(destination, self._seen[id(result)].step, written=True)
         return destination
 
-    def _operator(self, func: Any, packet: str, args: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
-        truths = all(isinstance(value, Tensor) and value.dtype == torch.bool for value in args[:2])
-        if truths and packet in LOGIC_OF_TRUTHS:
-            packet = LOGIC_OF_TRUTHS[packet]
-        if packet in CHOICES and self._chooses(packet, args):
-            return self._choice(func, packet, args, keywords)
-        discrete = any(self._is_discrete(leaf) for leaf in tree_leaves((args, keywords)))
-        if packet == "_to_copy" and (discrete or not keywords.get("dtype", args[0].dtype).is_floating_point):
-            return self._cast(func, args, keywords)
-        if discrete and packet not in KEEPS_TRUTH:
-            return self._of_numbers(func, packet, args, keywords)
-        masked = bare_form(packet, args, keywords, self._is_constant)
+    def operator(self, func: Any, packet: str, args: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
+        """Record one that neither writes nor decides: under its own name, or as what it is rewritten into."""
+        chosen = followed(self, func, packet, args, keywords)
+        if chosen is not None:
+            return chosen
+        masked = bare_form(packet, args, keywords, self.is_constant)
         if masked is not None:
             func, args, keep = masked
-            result = self._operator(func, packet, args, keywords)
+            result = self.operator(func, packet, args, keywords)
             self._masks.put(result, keep)
             return result
         kept = self._masks.of(args[0]) if packet in KEPT_BY | ASKED_BY else None
@@ -237,93 +232,16 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return self._with_mask(func, packet, args, keywords, kept)
         return self._unmasked(func, packet, args, keywords)
 
-    def _is_discrete(self, value: Any) -> bool:
-        """Whether a tensor holds truth values or whole numbers that are followed as floats."""
-        return isinstance(value, Tensor) and not value.dtype.is_floating_point and self.step_of(value) is not None
-
-    def _number(self, value: Any) -> Any:
-        """Floats that stand for truth values or whole numbers; anything else as it is."""
-        if not isinstance(value, Tensor) or value.dtype.is_floating_point:
-            return value
-        step = self.step_of(value)
-        with _disable_current_modes():
-            numbers = value.to(self.x.dtype)
-        if step is not None:
-            self._remember(numbers, step)
-        return numbers
-
-    def _chooses(self, packet: str, args: tuple[Any, ...]) -> bool:
-        place = {"where": 0, "masked_fill": 1}.get(packet)
-        if place is not None:
-            return not self._is_constant(args[place])
-        tensors = [value for value in args if isinstance(value, Tensor)]
-        return not packet.startswith("bitwise") or all(value.dtype == torch.bool for value in tensors)
-
-    def _choice(self, func: Any, packet: str, args: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
-        """A comparison, logic, or a choice by values: floats are recorded, and the model's own tensor goes on."""
-        truths = {"where": (0,), "masked_fill": (1,)}.get(packet, () if packet in COMPARISONS else (0, 1))
-        numbers = []
-        for place, value in enumerate(args):
-            number = self._number(value)
-            if not isinstance(number, Tensor):
-                with _disable_current_modes():
-                    number = torch.tensor(number, dtype=self.x.dtype, device=self.x.device)
-            if place in truths and value.dtype != torch.bool:
-                number = self._rewritten(CHOICES["ne"], packet, (number, torch.zeros_like(number)), {})
-            numbers.append(number)
-        made = self._rewritten(CHOICES[packet], packet, tuple(numbers), {})
-        return self._stands_for(made, func, args, keywords)
-
-    def _cast(self, func: Any, args: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
-        wanted = keywords.get("dtype", args[0].dtype)
-        number = self._number(args[0])
-        if wanted == torch.bool and args[0].dtype != torch.bool:
-            number = self._rewritten(CHOICES["ne"], "_to_copy", (number, torch.zeros_like(number)), {})
-        elif wanted in WHOLE and args[0].dtype.is_floating_point:
-            number = self._rewritten(truncated, "_to_copy", (number,), {})
-        elif not (wanted in WHOLE or wanted in (torch.bool, torch.float32, torch.float64)):
-            raise self._refused("_to_copy", f"a cast of {args[0].dtype} to {wanted}")
-        return self._stands_for(number, func, args, keywords)
-
-    def _of_numbers(self, func: Any, packet: str, args: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
-        """Arithmetic on truth values or whole numbers: the same of floats."""
-        options = {name: value for name, value in keywords.items() if name != "dtype"}
-        made = self._operator(func, packet, tree_map(self._number, args), tree_map(self._number, options))
-        if not isinstance(made, Tensor):
-            raise self._refused(packet, f"{func} of {self._words(args)}")
-        return self._stands_for(made, func, args, keywords)
-
-    @staticmethod
-    def _words(args: Any) -> str:
-        return ", ".join(str(leaf.dtype) for leaf in tree_leaves(args) if isinstance(leaf, Tensor))
-
-    def _stands_for(self, made: Tensor, func: Any, args: Any, keywords: dict[str, Any]) -> Any:
-        """What the model itself computes, with recorded floats standing for it.
-
-        Raises:
-            UnsupportedOperatorError: the floats are not the same numbers.
-        """
-        with _disable_current_modes():
-            result = func(*args, **keywords)
-            same = bool(torch.equal(made.expand(result.shape).to(result.dtype), result))
-            if same and result.dtype.is_floating_point and result.shape == made.shape:
-                result = made
-        if not same:
-            name = func.overloadpacket.__name__
-            raise self._refused(name, f"{func} of {self._words(args)}")
-        if result is not made:
-            self._remember(result, self._seen[id(made)].step)
-        return result
-
-    def _is_constant(self, value: Any) -> bool:
+    def is_constant(self, value: Any) -> bool:
+        """Whether a value is a tensor that does not depend on the input."""
         return isinstance(value, Tensor) and self.step_of(value) is None
 
     def _with_mask(self, func: Any, packet: str, args: Any, keywords: dict[str, Any], keep: Tensor) -> Any:
         if packet in ASKED_BY:
             with _disable_current_modes():
                 bare = args[0].detach()
-            self._remember(bare, self._seen[id(args[0])].step)
-            return self._rewritten(lambda axis, *_: masked_softmax(bare, axis, keep), packet, args[1:], keywords)
+            self.remember(bare, self._seen[id(args[0])].step)
+            return self.rewritten(lambda axis, *_: masked_softmax(bare, axis, keep), packet, args[1:], keywords)
         result = self._unmasked(func, packet, args, keywords)
         self._masks.follow(packet, args[0], result)
         return result
@@ -331,30 +249,36 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def _unmasked(self, func: Any, packet: str, args: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
         if packet in IDENTITIES or (packet == "_to_copy" and self._keeps_values(args[0], keywords)):
             result = args[0].detach() if packet == "_to_copy" else args[0].clone()
-            self._remember(result, self._seen[id(args[0])].step)
+            self.remember(result, self._seen[id(args[0])].step)
             return (result, torch.empty(0)) if packet == "native_dropout" else result
         if packet in REWRITES:
-            rewritten = self._rewritten(REWRITES[packet], packet, args, keywords)
+            rewritten = self.rewritten(REWRITES[packet], packet, args, keywords)
             if rewritten is not NotImplemented:
                 return rewritten
         if packet in RENAMED:
             func = getattr(aten, RENAMED[packet]).default
         return self._record(func, args, keywords)
 
-    def _rewritten(self, rewrite: Any, packet: str, args: Any, keywords: dict[str, Any]) -> Any:
+    def rewritten(self, rewrite: Any, packet: str, args: Any, keywords: dict[str, Any]) -> Any:
+        """What ``rewrite`` makes of arguments, recorded; NotImplemented where it declines.
+
+        Raises:
+            UnsupportedOperatorError: it does not take them.
+        """
         token = VARYING.set(lambda tensor: self.step_of(tensor) is not None)
         try:
             with self:
                 rewritten = rewrite(*args, **keywords)
         except TypeError as error:
-            raise self._refused(packet, f"a form that is not read: {error}") from error
+            raise self.refused(packet, f"a form that is not read: {error}") from error
         finally:
             VARYING.reset(token)
         if isinstance(rewritten, Replacement):
             return self._record(rewritten.target, rewritten.arguments, {})
         return rewritten
 
-    def _refused(self, op: str, got: str) -> UnsupportedOperatorError:
+    def refused(self, op: str, got: str) -> UnsupportedOperatorError:
+        """The error that names an operator without a rule, and its place."""
         return UnsupportedOperatorError(
             f"operator {op} has no rule, at {self.place}",
             wanted=f"one of the {len(supported())} operators of robust/graph/operators.py, or rewritten into these",
@@ -389,7 +313,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             if any(isinstance(leaf, Operand) for leaf in tree_leaves(value, is_leaf=lambda x: isinstance(x, Operand)))
         )
         if op in BOTH_VARY and len(varying) > 1:
-            return self._rewritten(BOTH_VARY[op], op, args, keywords)
+            return self.rewritten(BOTH_VARY[op], op, args, keywords)
         if op == "mul" and len(varying) > 1 and not self._is_product(args):
             return self._product(args)
         kind = kind_of(op, varying)
@@ -402,13 +326,13 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 VARYING.reset(token)
             if parts is not NotImplemented:
                 return parts
-            raise self._refused(op, f"{func} in {self.place} with {', '.join(sorted(varying))} dependent on the input")
+            raise self.refused(op, f"{func} in {self.place} with {', '.join(sorted(varying))} dependent on the input")
         result = func(*args, **keywords)
         outputs = list(result) if isinstance(result, tuple | list) else [result]
         self.steps.append(Step(op, kind, func, arguments, tuple(outputs[0].shape), self.place))
-        self._remember(outputs[0], len(self.steps) - 1)
+        self.remember(outputs[0], len(self.steps) - 1)
         for other in outputs[1:]:
-            self._remember(other, SECOND_OUTPUT)
+            self.remember(other, SECOND_OUTPUT)
         return result
 
     def _bound(self, func: Any, args: tuple[Any, ...], keywords: dict[str, Any]) -> dict[str, Any]:
@@ -429,7 +353,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return [self._leaf(item) for item in value]
         return value
 
-    def _remember(self, tensor: Tensor, step: int, written: bool = False) -> None:
+    def remember(self, tensor: Tensor, step: int, written: bool = False) -> None:
+        """A tensor holds what a step makes; ``written``: it was there before and has been overwritten."""
         self._seen[id(tensor)] = _Seen(tensor, step, None if written else tensor._version)
         self._memory |= {_memory_of(tensor)} - {0}
 

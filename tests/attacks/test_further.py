@@ -198,6 +198,14 @@ def test_attacks_search_the_codes_of_a_generator() -> None:
         Latent(linear(torch.eye(3)), generator, Box(torch.zeros(1), torch.ones(1)))
 
 
+def test_generators_of_other_weights_are_other_subjects() -> None:
+    classifier, box = linear(torch.eye(2)), Box(torch.zeros(2), torch.ones(2))
+    first, second = (nn.Linear(2, 2) for _ in range(2))
+    same = Latent(classifier, first, box).digest
+    assert Latent(classifier, first, box).digest == same
+    assert Latent(classifier, second, box).digest != same
+
+
 def test_what_leaves_the_input_box_is_clamped() -> None:
     subject = Latent(linear(torch.eye(2)), lambda z: z * 10, Box(torch.zeros(2), torch.ones(2)))
     assert torch.equal(subject.inputs(torch.tensor([[0.05, 0.9]])), torch.tensor([[0.5, 1.0]]))
@@ -286,6 +294,20 @@ def test_two_changes_where_one_is_not_enough() -> None:
     attempt = TabularAttack(domain())(subject, x, torch.zeros(2, dtype=torch.int64), seeded())
     assert attempt.success.tolist() == [True, True]
     assert attempt.changed.tolist() == [[True, False, False, True], [False, False, False, True]]
+
+
+def test_nobody_outside_the_input_box_is_asked_about() -> None:
+    """Class 1 from age 8 on, but the model is declared for ages up to 7."""
+
+    class Old(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.stack([7.5 - x[:, 0], x[:, 0] - 7.5], 1)
+
+    x, labels = some_people(3, 1).clamp_max(7.0), torch.zeros(3, dtype=torch.int64)
+    for upper, breaks in ((7.0, False), (9.0, True)):
+        subject = ModuleClassifier(Old(), (6,), 2, lower=0.0, upper=upper)
+        attempt = TabularAttack(domain())(subject, x, labels, seeded())
+        assert attempt.success.tolist() == [breaks] * 3
 
 
 def test_bad_tables_are_refused() -> None:

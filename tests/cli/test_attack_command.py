@@ -274,6 +274,11 @@ def test_a_patch_by_hand(flat: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "words",
     [
+        ("--change", "rotation=3", "--norm", "l2"),
+        ("--change", "rotation=3", "--tier", "fast"),
+        ("--change", "rotation=3", "--attack", "square"),
+        ("--change", "rotation=3", "--queries", "100"),
+        ("--change", "rotation=3", "--resume", "state.npz"),
         ("--change", "patch=2"),
         ("--change", "patch=5x5"),
         ("--change", "turning=3"),
@@ -288,6 +293,28 @@ def test_bad_changes_are_refused(flat: str, words: tuple[str, ...]) -> None:
 
     with pytest.raises(RobustError):
         call(BRIGHT, "--data", flat, *words)
+
+
+class Coarse(Bright):
+    """Sees brightness in steps of a half: every gradient is zero."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward((x * 2).round() / 2)
+
+
+def coarse() -> nn.Module:
+    return Coarse()
+
+
+def test_patches_without_a_gradient_to_follow_leave_it_undecided(tmp_path: Path) -> None:
+    samples = np.stack([np.full((1, 4, 4), value, dtype=np.float32) for value in (0.1, 0.9)])
+    path, told = tmp_path / "far.npz", tmp_path / "found.json"
+    np.savez(path, samples=samples, labels=np.array([0, 1]))
+    words = ("tests.cli.test_attack_command:coarse", "--data", str(path), "--change", "patch=1x1", "--json", str(told))
+    status, out = call(*words)
+    assert status == 3
+    assert "had no gradient to follow" in out
+    assert json.loads(told.read_text())["changes"][0]["blind"] == 2
 
 
 def test_pictures_of_points_are_refused(data: str, tmp_path: Path) -> None:

@@ -151,6 +151,30 @@ def test_what_is_in_reach_is_found_and_nothing_else(differentiable: bool) -> Non
             assert bool((attempt.parameters[:, 0] > 0.085).all())  # the best effort goes as far as it may
 
 
+def test_zero_gradients_do_not_stop_the_search() -> None:
+    """The mean is seen in steps of .001 only, so every gradient is zero; a step at random gets there."""
+
+    class Rounded(OfMean):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward((x * 1000).round() / 1000)
+
+    subject = ModuleClassifier(Rounded(0.6, 0.002), (1, 4, 4), 2)
+    x, labels = torch.full((3, 1, 4, 4), 0.5), torch.zeros(3, dtype=torch.int64)
+    attack = ChangeAttack(Light(brightness=(-0.11, 0.11)), looks=6, climbs=2, steps=40)
+    attempt = attack(subject, x, labels, torch.Generator().manual_seed(1))
+    assert attempt.success.tolist() == [True] * 3
+    assert not bool(attempt.dead.any())
+
+
+@pytest.mark.parametrize("change", [each for each in EVERY if not isinstance(each, Colour)], ids=lambda each: each.name)
+def test_pictures_without_channels_are_those_with_one(change: Change) -> None:
+    x = pictures(2, channels=1)
+    ends = change.box((7, 6))
+    share = torch.rand(2, len(ends), generator=torch.Generator().manual_seed(4))
+    parameters = ends[:, 0] + share * (ends[:, 1] - ends[:, 0])
+    assert torch.equal(change.apply(x[:, 0], parameters), change.apply(x, parameters)[:, 0])
+
+
 def test_what_the_box_cuts_off_is_not_counted() -> None:
     x, labels = torch.full((1, 1, 4, 4), 0.9), torch.zeros(1, dtype=torch.int64)
     attempt = ChangeAttack(Light(brightness=(-0.5, 0.5)))(brightness(1.2), x, labels, torch.Generator())
@@ -213,5 +237,6 @@ def test_bad_ranges_and_shapes_are_refused() -> None:
             make()
     with pytest.raises(DataShapeError):
         Colour().ranges((1, 8, 8))
-    with pytest.raises(DataShapeError):
-        Moving().ranges((8,))
+    for shape in ((8,), (8, 8, 3), (8, 8, 1)):
+        with pytest.raises(DataShapeError):
+            Moving().ranges(shape)
