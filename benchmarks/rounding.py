@@ -86,7 +86,8 @@ def allowing(network: Network, region: Region, *, run: bool) -> Ends:
     """Both sides, rounding taken off."""
     unit = torch.eye(network.graph.outputs)
     questions = torch.cat([unit, -unit])[None].expand(len(region), -1, -1)
-    found = rounded_bounds(network, region, questions, "crown", run=run)[:, :, 0]
+    bounds = rounded_bounds(network, region, questions, "crown", run=run)
+    found = bounds.runs if run else bounds.reals
     return found[:, : len(unit)], -found[:, len(unit) :]
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
+import torch
 from torch import Tensor
 
 from robust.properties import Box, Property
@@ -12,10 +14,10 @@ from verifiers.branching.box_method import is_small
 from verifiers.branching.boxes import varying
 from verifiers.branching.input_tree import InputTree
 from verifiers.branching.neuron_splitting import split_many
-from verifiers.certify import confirmed_bounds
+from verifiers.certify import Confirmed, confirmed_bounds, noise_at_middle
 from verifiers.deadline import OutOfTimeError
 from verifiers.decision import Decision, Work
-from verifiers.margins import proved_margins
+from verifiers.margins import Margin, proved_margins
 from verifiers.memory import Effort
 from verifiers.methods import Method
 from verifiers.network import Network
@@ -88,9 +90,11 @@ def _bound(work: Work, method: str | Method, wanted: Sequence[int] | None = None
         places = wanted[start : start + MOST_OPEN]
         effort = Effort(expired=lambda: work.deadline.expired)
         try:
-            margins = bound_margins(work.network, [work.cases[i] for i in places], method, effort)
+            found = bound_margins(work.network, [work.cases[i] for i in places], method, effort)
         except OutOfTimeError:
             break
+        margins = [margin.reals for margin in found]
+        work.runs.update({place: margin.runs > 0 for place, margin in zip(places, found, strict=True)})
         if work.keep_proof:
             margins = _with_proofs(work, places, margins, method)
         for place, margin in zip(places, margins, strict=True):
@@ -120,8 +124,10 @@ def _with_proofs(work: Work, places: Sequence[int], margins: Sequence[float], me
 
 def bound_margins(
     network: Network, cases: Sequence[Property], method: str | Method, effort: Effort | None = None
-) -> list[float]:
+) -> list[Margin]:
     """For each case the distance that is proved between its outputs and its unsafe set; positive is a proof.
+
+    What counts for real numbers exceeds what rounding typically does to a float32 run at the middle of the set.
 
     Args:
         network: prepared graph.
@@ -131,7 +137,13 @@ def bound_margins(
     """
     limits = effort or Effort()
 
-    def lower(network: Network, region: Region, matrices: Tensor, offsets: Tensor) -> Tensor:
-        return confirmed_bounds(network, region, matrices, offsets, method, limits, every=False, typical=True)
+    def lower(network: Network, region: Region, matrices: Tensor, offsets: Tensor) -> Confirmed:
+        found = confirmed_bounds(network, region, matrices, offsets, method, limits, every=False)
+        reals = found.reals
+        near = ((reals > 0) & (found.runs <= 0)).any(1).nonzero()[:, 0]
+        if len(near):
+            noise = noise_at_middle(network.to(torch.float64), region.take(near), matrices[near])
+            reals = reals.index_copy(0, near, torch.maximum(reals[near] - noise, found.runs[near]))
+        return replace(found, reals=reals)
 
     return proved_margins(network, cases, lower)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
@@ -13,8 +15,7 @@ from verifiers.methods import Method, method_of
 from verifiers.network import Network
 from verifiers.propagation import propagate
 from verifiers.region import Region
-from verifiers.rounding import execution_noise
-from verifiers.roundoff import Roundoff, dependable
+from verifiers.roundoff import Roundoff
 from verifiers.slope_search import SlopeSearch
 
 
@@ -29,7 +30,8 @@ def lower_bounds(
 ) -> Tensor:
     """Lower bounds of linear functions of the outputs over each region.
 
-    The bounds of inner nodes are made once for each region and serve all its functions.
+    The bounds of inner nodes are made once for each region and serve all its functions. In float64 they allow for their
+    own rounding; in float32 they are as computed.
 
     Args:
         network: a graph, or one prepared (which saves a little when asked often).
@@ -47,26 +49,24 @@ def lower_bounds(
         ValueError: unknown method.
         UnsupportedOperatorError: an operator without a rule.
     """
-    return bounds_and_noise(network, region, matrices, method, effort, noise=False, target=target)[:, :, 0]
-
-
-def bounds_and_noise(
-    network: Network | Graph,
-    region: Region,
-    matrices: Tensor,
-    method: str | Method,
-    effort: Effort | None = None,
-    *,
-    noise: bool = True,
-    target: Tensor | None = None,
-) -> Tensor:
-    """``lower_bounds``, and beside them what float32 rounding of the model may be worth: ``[n, m, 2]``.
-
-    In float64 the bounds allow for their own rounding, where ``provable`` says that this is known.
-    """
     network = network if isinstance(network, Network) else Network(network)
-    run = False if network.graph.dtype == torch.float64 and provable(network, method) else None
-    return _pairs(network, region, matrices, method, effort, noise, run, target)
+    run = False if network.graph.dtype == torch.float64 else None
+    return _bounds(network, region, matrices, method, effort, run, target)[:, :, 0]
+
+
+@dataclass(frozen=True, eq=False)
+class RoundedBounds:
+    """Lower bounds in each of their meanings, ``[n, m]``.
+
+    Attributes:
+        runs: of what every float32 run of the graph computes, and of real numbers; minus infinity where not asked for.
+        reals: of the network as a function of real numbers.
+        computed: as they were computed, with nothing taken off.
+    """
+
+    runs: Tensor
+    reals: Tensor
+    computed: Tensor
 
 
 def rounded_bounds(
@@ -78,35 +78,31 @@ def rounded_bounds(
     *,
     run: bool,
     target: Tensor | None = None,
-) -> Tensor:
-    """``lower_bounds`` less all that rounding may be worth, and beside them what that was about: ``[n, m, 2]``.
-
-    The bounds hold for the network as a function of real numbers, whatever the arithmetic that they are computed in.
+) -> RoundedBounds:
+    """``lower_bounds`` less all that rounding may be worth, in whatever arithmetic they are computed.
 
     Args:
-        run: they hold for every float32 run of the graph as well.
-        network, region, matrices, method, effort, target: see ``lower_bounds``; ``provable`` says which are possible.
+        run: also ask about every float32 run of the graph. Bounds of inner nodes are then those of runs, so that
+            ``reals`` is a little looser than without.
+        network, region, matrices, method, effort, target: see ``lower_bounds``; ``dependable`` says which networks
+            are possible.
     """
-    return _pairs(network, region, matrices, method, effort, False, run, target)
+    found = _bounds(network, region, matrices, method, effort, run, target)
+    runs = found[:, :, 0] if run else torch.full_like(found[:, :, 0], -torch.inf)
+    return RoundedBounds(runs, found[:, :, 1], found[:, :, 2])
 
 
-def provable(network: Network, method: str | Method) -> bool:
-    """Whether ``rounded_bounds`` knows the question: no forward forms, and products that can be relied on."""
-    return not method_of(method).forward and dependable(network)
-
-
-def _pairs(
-    network: Network | Graph,
+def _bounds(
+    network: Network,
     region: Region,
     matrices: Tensor,
     method: str | Method,
     effort: Effort | None,
-    noise: bool,
     run: bool | None,
     target: Tensor | None,
 ) -> Tensor:
+    """Less all that was charged, less what was charged for real numbers, and as computed: ``[n, m, 3]``."""
     chosen, effort = method_of(method), effort or Effort()
-    network = network if isinstance(network, Network) else Network(network)
     graph = network.graph
     region, matrices = region.to(graph.dtype, graph.device), matrices.to(device=graph.device, dtype=graph.dtype)
     functions = matrices.shape[1]
@@ -117,17 +113,15 @@ def _pairs(
         goal = None if target is None else target.to(matrices)[rows]
         roundoff = None if run is None else Roundoff(network, run)
         linear = propagate(network, part, chosen, effort, roundoff=roundoff)
-        return _final(linear, wanted, chosen, effort, goal, noise)
+        return _final(linear, wanted, chosen, effort, goal)
 
     with torch.no_grad():
         size = chunk_samples(network, functions, effort, forms=chosen.forward)
-        return in_chunks(bound, len(region), size, matrices.new_zeros(0, functions, 2))
+        return in_chunks(bound, len(region), size, matrices.new_zeros(0, functions, 3))
 
 
-def _final(
-    linear: LinearBounds, matrices: Tensor, method: Method, effort: Effort, target: Tensor | None, noise: bool
-) -> Tensor:
-    """The questions themselves, as many samples and functions at a time as the budget allows: ``[n, m, 2]``."""
+def _final(linear: LinearBounds, matrices: Tensor, method: Method, effort: Effort, target: Tensor | None) -> Tensor:
+    """The questions themselves, as many samples and functions at a time as the budget allows: ``[n, m, 3]``."""
     network, count, functions = linear.network, len(linear.region), matrices.shape[1]
     width = chunk_rows(network, 1, effort)
     size = max(1, width // max(1, functions))
@@ -140,7 +134,7 @@ def _final(
             if samples is not None and len(block) > 1:
                 block = block[samples]
             goal = None if target is None else target[slice(start, start + size), left : left + width]
-            blocks.append(_bounded(linear, samples, block, method, effort, goal, noise))
+            blocks.append(_bounded(linear, samples, block, method, effort, goal))
         found.append(torch.cat(blocks, 1))
     return torch.cat(found)
 
@@ -152,34 +146,32 @@ def _bounded(
     method: Method,
     effort: Effort,
     target: Tensor | None,
-    noise: bool,
 ) -> Tensor:
-    """What intervals and the method find: ``[n, m, 2]``.
+    """What intervals and the method find: ``[n, m, 3]``.
 
-    Where bounds hold for every run, nothing more is taken from them, and samples whose interval bounds all exceed the
-    target are done. Others may still need every bit.
+    Where bounds hold for every run, samples whose interval bounds all exceed the target are done. Others may still need
+    every bit.
     """
     effort.check()
     functions = Functions.of(linear.network.graph.output, matrices)
-    best, paid = linear.valued(functions, samples=samples, stop_at_nonlinear=True)
+    value, toll = linear.valued(functions, samples=samples, stop_at_nonlinear=True, apart=True)
+    found = _less(linear, samples, matrices, toll.off(value), toll.of_reals(value), value)
     if linear.output is not None:
-        best = torch.maximum(best, linear.output.minimum(matrices, samples))
-    found = _less(linear, samples, matrices, best if paid is None else best - paid, paid)
-    if method.steps or method.backward:
-        open_ = torch.ones(len(found), dtype=torch.bool, device=found.device)
-        if target is not None and linear.roundoff is not None and linear.roundoff.run:
-            open_ = ~(found[:, :, 0] > target).all(1)
-        rows = torch.nonzero(open_)[:, 0]
-        if len(rows) == len(found):
-            found = _closer(linear, samples, matrices, method, effort, target, found)
-        elif len(rows):
-            of_rows = matrices if len(matrices) == 1 else matrices[rows]
-            goal = None if target is None else target[rows]
-            own = rows if samples is None else samples[rows]
-            found[rows] = _closer(linear, own, of_rows, method, effort, goal, found[rows])
-    if noise:
-        part = linear if samples is None else linear.take(samples)
-        found[:, :, 1] = execution_noise(part, part.network.graph.output, matrices.expand(len(found), -1, -1))
+        forms = linear.output.minimum(matrices, samples)
+        found = torch.maximum(found, _less(linear, samples, matrices, forms, forms, forms))
+    if not method.steps and not method.backward:
+        return found
+    open_ = torch.ones(len(found), dtype=torch.bool, device=found.device)
+    if target is not None and linear.roundoff is not None and linear.roundoff.run:
+        open_ = ~(found[:, :, 0] > target).all(1)
+    rows = torch.nonzero(open_)[:, 0]
+    if len(rows) == len(found):
+        return _closer(linear, samples, matrices, method, effort, target, found)
+    if len(rows):
+        of_rows = matrices if len(matrices) == 1 else matrices[rows]
+        goal = None if target is None else target[rows]
+        own = rows if samples is None else samples[rows]
+        found[rows] = _closer(linear, own, of_rows, method, effort, goal, found[rows])
     return found
 
 
@@ -192,25 +184,24 @@ def _closer(
     target: Tensor | None,
     before: Tensor,
 ) -> Tensor:
-    """The better of ``before [n, m, 2]`` and what backward passes find; beside it what these took for rounding."""
+    """The better of ``before [n, m, 3]`` and what backward passes find."""
     functions = Functions.of(linear.network.graph.output, matrices)
     if method.steps:
-        search = SlopeSearch(linear, samples, effort=effort)
-        best = search.maximise(functions, method.steps, target)
-        paid = search.paid
+        search = SlopeSearch(linear, samples, effort=effort, apart=True)
+        search.maximise(functions, method.steps, target)
+        found = _less(linear, samples, matrices, *search.reached)
     else:
-        best, paid = linear.valued(functions, samples=samples)
-        best = best if paid is None else best - paid
-    found = _less(linear, samples, matrices, best, paid)
-    return torch.stack([torch.maximum(found[:, :, 0], before[:, :, 0]), found[:, :, 1]], 2)
+        value, toll = linear.valued(functions, samples=samples, apart=True)
+        found = _less(linear, samples, matrices, toll.off(value), toll.of_reals(value), value)
+    return torch.maximum(found, before)
 
 
-def _less(linear: LinearBounds, samples: Tensor | None, matrices: Tensor, best: Tensor, paid: Tensor | None) -> Tensor:
-    """Bounds, less what the cast of their functions may have lost, and what rounding took in all: ``[n, m, 2]``."""
-    if paid is None:
-        return torch.stack([best, torch.zeros_like(best)], 2)
+def _less(
+    linear: LinearBounds, samples: Tensor | None, matrices: Tensor, runs: Tensor, reals: Tensor, computed: Tensor
+) -> Tensor:
+    """Bounds, the first two less what the cast of their functions may have lost: ``[n, m, 3]``."""
     cast = _cast(linear, samples, matrices)
-    return torch.stack([best - cast, (paid + cast).expand_as(best)], 2)
+    return torch.stack([runs - cast, reals - cast, computed.expand_as(runs)], 2)
 
 
 def _cast(linear: LinearBounds, samples: Tensor | None, matrices: Tensor) -> Tensor | float:

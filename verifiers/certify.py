@@ -1,14 +1,14 @@
 """Certified accuracy: which samples provably keep their label within a radius, for whole test sets at once.
 
 A float32 pass that bounds its own rounding, and that of every float32 run, proves by itself. What it misses only
-because of rounding is computed again in float64, and counts when it exceeds an estimate of the rounding of a run
-(``verifiers.rounding``). Where a pass does not bound its rounding (``provable``), the float64 bound must also exceed
-twice its difference to the float32 bound, and ``MARGIN`` of the outputs' magnitude.
+because of rounding is computed again in float64, where the pass rounds next to nothing and the runs are charged as
+before. So what is certified holds in both meanings: for real numbers and for every float32 run.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -16,18 +16,17 @@ from torch import Tensor
 from robust.errors import LabelError, PropertyError
 from robust.graph import Graph
 from robust.properties import Box
-from verifiers.bounding import bounds_and_noise, lower_bounds, provable, rounded_bounds
+from verifiers.bounding import lower_bounds, rounded_bounds
 from verifiers.memory import Effort, chunk_samples, in_chunks
 from verifiers.methods import METHODS, Method, method_of
 from verifiers.network import Network
 from verifiers.propagation import propagate
 from verifiers.region import Region, ball_region
-from verifiers.rounding import MARGIN, execution_noise
+from verifiers.rounding import execution_noise
+from verifiers.roundoff import dependable
 
-ARITHMETIC = (
-    "real numbers and every float32 run, rounding bounded in the pass; where that falls short, "
-    "float64 with an estimate of first order for the rounding of a run"
-)
+ARITHMETIC = "real numbers, and every float32 run in any order of summation: all rounding is bounded in the pass"
+REALS = "real numbers, whatever the pass rounded; a float32 run may round more than what is left"
 COMFORT = 1e-4
 """An optimiser stops when a bound exceeds what is wanted by this share of the outputs' magnitude."""
 LADDER = tuple(name for name, method in METHODS.items() if not method.forward)
@@ -105,7 +104,7 @@ def certified_by(
             if len(rows):
                 margins = confirmed_bounds(
                     network, region.take(rows), matrices[rows], None, attempt, effort or Effort(), slack=slack
-                )
+                ).runs
                 by[rows] = torch.where((margins > slack).all(1).to(by.device), rung, -1)
         result[place] = by
     return result
@@ -131,6 +130,21 @@ def rival_matrices(labels: Tensor, classes: int) -> Tensor:
     return rows[others].reshape(len(labels), classes - 1, classes)
 
 
+@dataclass(frozen=True, eq=False)
+class Confirmed:
+    """Lower bounds that hold whatever was rounded, float64 ``[n, m]``; minus infinity where nothing is known.
+
+    Attributes:
+        reals: of the network as a function of real numbers.
+        runs: of what every float32 run of the graph computes, too; at most ``reals``.
+        computed: an estimate of both, where neither is positive; not to be relied on.
+    """
+
+    reals: Tensor
+    runs: Tensor
+    computed: Tensor
+
+
 def confirmed_bounds(
     network: Network,
     region: Region,
@@ -141,9 +155,10 @@ def confirmed_bounds(
     *,
     every: bool = True,
     slack: float = 0.0,
-    typical: bool = False,
-) -> Tensor:
-    """Lower bounds of ``matrix @ outputs - offset``, less what rounding may be worth.
+) -> Confirmed:
+    """Lower bounds of ``matrix @ outputs - offset``, less all that rounding may be worth.
+
+    A float32 pass settles what it can; what is promising and left is computed in float64.
 
     Args:
         network: prepared graph, in any arithmetic.
@@ -154,75 +169,35 @@ def confirmed_bounds(
         effort: limits on work and memory.
         every: ask in float64 only about sets for which all ``m`` may exceed ``slack``; else those with any.
         slack: what is wanted; optimisation stops when it has that.
-        typical: allow for what rounding typically does to a float32 run at the middle of a set, instead of for the
-            worst that it may do anywhere in it.
-
-    Returns:
-        float64 ``[n, m]``. Positive means proved, of sets that are settled in float32 or confirmed in float64. Of the
-        others, the float32 bound, but never positive. NaN, and lack of memory even for one set, give minus infinity.
     """
     shift = matrices.new_zeros(matrices.shape[:2]).double() if offsets is None else offsets.double()
-    rigorous = provable(network.to(torch.float32), method)
-    enough, magnitude = shift + slack, torch.zeros_like(shift)
+    single, double = network.to(torch.float32), network.to(torch.float64)
+    rigorous = dependable(single)
+    enough = shift + slack
     if not rigorous or method_of(method).steps:
-        magnitude = _magnitude(network.to(torch.float32), region, matrices) + shift.abs()
-        enough = enough + COMFORT * magnitude
-    sure, found = (ends - shift for ends in _in_single(network, region, matrices, method, effort, enough, typical))
-    promising = (found > slack).all(1) if every else (found > slack).any(1)
-    result = torch.where(promising[:, None], found, found.clamp_max(0))
-    rows = torch.nonzero(promising)[:, 0]
-    if rigorous and len(rows):
-        if typical:
-            sure[rows] -= noise_at_middle(network.to(torch.float64), region.take(rows), matrices[rows])
-        settled = ((sure > slack) | ~(found > slack))[rows].all(1)
-        result[rows[settled]] = sure[rows[settled]]
-        rows = rows[~settled]
+        enough = enough + COMFORT * (_magnitude(single, region, matrices) + shift.abs())
+    goal = enough.float()
+    if rigorous:
+        found = rounded_bounds(single, region, matrices, method, effort, run=True, target=goal)
+        runs, reals, computed = (_known(part, shift) for part in (found.runs, found.reals, found.computed))
+    else:
+        computed = _known(lower_bounds(single, region, matrices, method, effort, target=goal), shift)
+        runs = reals = torch.full_like(computed, -torch.inf)
+    promising = computed > slack
+    settled = (runs > slack) | ~promising
+    rows = torch.nonzero((promising.all(1) if every else promising.any(1)) & ~settled.all(1))[:, 0]
     if len(rows):
-        confirmed = _in_double(network, region.take(rows), matrices[rows], method, effort, enough[rows], typical)
-        bound, noise = confirmed[:, :, 0] - shift[rows], confirmed[:, :, 1]
-        if not rigorous:
-            own = MARGIN * magnitude[rows]
-            if not method_of(method).steps:  # an optimiser's ways in two arithmetics part for other reasons
-                own = torch.maximum(own, 2 * (bound - found[rows]).abs())
-            noise = noise + own
-        result[rows] = torch.maximum(bound - noise, sure[rows])
-    return torch.nan_to_num(result, nan=-torch.inf, posinf=-torch.inf)
+        found = rounded_bounds(double, region.take(rows), matrices[rows], method, effort, run=True, target=enough[rows])
+        runs[rows] = torch.maximum(runs[rows], _known(found.runs, shift[rows]))
+        reals[rows] = torch.maximum(reals[rows], _known(found.reals, shift[rows]))
+        computed[rows] = _known(found.computed, shift[rows])
+    return Confirmed(torch.maximum(reals, runs), runs, computed)
 
 
-def _in_single(
-    network: Network,
-    region: Region,
-    matrices: Tensor,
-    method: str | Method,
-    effort: Effort,
-    target: Tensor,
-    typical: bool,
-) -> tuple[Tensor, Tensor]:
-    """Bounds by a float32 pass that hold whatever it rounded (minus infinity where that is not known), and as they were
-    computed: float64 ``[n, m]`` each."""
-    single, goal = network.to(torch.float32), target.float()
-    if provable(single, method):
-        pairs = rounded_bounds(single, region, matrices, method, effort, run=not typical, target=goal).double()
-        return pairs[:, :, 0], pairs.sum(2)
-    found = lower_bounds(single, region, matrices, method, effort, target=goal).double()
-    return torch.full_like(found, -torch.inf), found
-
-
-def _in_double(
-    network: Network,
-    region: Region,
-    matrices: Tensor,
-    method: str | Method,
-    effort: Effort,
-    target: Tensor,
-    typical: bool,
-) -> Tensor:
-    """Bounds in float64, and what rounding may be worth to a float32 run: ``[n, m, 2]``."""
-    double = network.to(torch.float64)
-    pairs = bounds_and_noise(double, region, matrices, method, effort, noise=not typical, target=target)
-    if typical:
-        pairs[:, :, 1] = noise_at_middle(double, region, matrices)
-    return pairs
+def _known(bound: Tensor, shift: Tensor) -> Tensor:
+    """Less the offsets, rounded down; minus infinity for what overflowed."""
+    least = torch.nan_to_num(bound.double(), nan=-torch.inf, posinf=-torch.inf)
+    return least - shift - (least.abs() + shift.abs()).nan_to_num(0.0, 0.0, 0.0) * 2.0**-52
 
 
 def noise_at_middle(network: Network, region: Region, matrices: Tensor) -> Tensor:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 from robust.properties import Property
-from robust.record.answer import Verdict
+from robust.record.answer import Meanings, Verdict
 from verifiers.bound_stages import alpha_crown, crown, interval, splittable, zonotope
 from verifiers.branching.input_splitting import split_inputs
 from verifiers.branching.neuron_splitting import split_many
@@ -20,7 +21,7 @@ from verifiers.deadline import Deadline
 from verifiers.decision import CaseProof, Decision, Stage, Work
 from verifiers.exact_stage import z3
 from verifiers.fixed_inputs import free_inputs
-from verifiers.margins import require_fit
+from verifiers.margins import reached_surely, require_fit
 from verifiers.network import Network
 
 SEARCH_SHARE = 0.05
@@ -158,15 +159,28 @@ def decide(
         stage = name
         found = run(work)
         if found is not None:
-            return Decision(found.verdict, found.reason, name, found.witness, found.case, found.timed_out, found.bound)
+            return replace(found, stage=name, meanings=_refuted(network, cases, found))
         work.provers.update({place: name for place in work.proofs if place not in work.provers})
     worst = min(work.margins.values()) if work.margins else None
     if not work.open:
         reason = f"all {len(cases)} cases are proved" if cases else "every branch of the query contradicts itself"
         trees = {place: tree if free is None else free.proof(tree) for place, tree in work.proofs.items()}
         proofs = tuple(CaseProof(work.provers[place], trees[place]) for place in sorted(trees))
-        return Decision(Verdict.VERIFIED, reason, stage, bound=worst, proofs=proofs)
+        real_alone = sum(not work.runs.get(place, False) for place in range(len(cases)))
+        if real_alone:
+            reason += f"; what a float32 run rounds is not shown to matter less than that in {real_alone} of them"
+        deployed = Verdict.UNKNOWN if real_alone else Verdict.VERIFIED
+        meanings = Meanings(Verdict.VERIFIED, deployed)
+        return Decision(Verdict.VERIFIED, reason, stage, bound=worst, meanings=meanings, proofs=proofs)
     return _unknown(work, worst)
+
+
+def _refuted(network: Network | None, cases: Sequence[Property], found: Decision) -> Meanings:
+    """What a witness of the real model says of real numbers: whether it is one there too."""
+    real = Verdict.UNKNOWN
+    if network is not None and found.witness is not None and found.case is not None:
+        real = Verdict.FALSIFIED if reached_surely(network, cases[found.case].unsafe, found.witness) else real
+    return Meanings(real, Verdict.FALSIFIED)
 
 
 def _unknown(work: Work, worst: float | None) -> Decision:

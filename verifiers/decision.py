@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from robust.properties import Property
-from robust.record.answer import Verdict
+from robust.record.answer import NEITHER, Meanings, Verdict
 from verifiers.branching.outcome import Outcome, Replay, Search
 from verifiers.branching.proof import ProofTree
 from verifiers.deadline import Deadline
@@ -35,6 +35,7 @@ class Decision:
         case: whose witness it is.
         timed_out: UNKNOWN because time ran out.
         bound: the proved distance of the worst case from its unsafe set, where bounds were asked; positive is proved.
+        meanings: what it says of real numbers and of float32 runs.
         proofs: for VERIFIED what proves each case, in order, where that was asked for.
     """
 
@@ -45,6 +46,7 @@ class Decision:
     case: int | None = None
     timed_out: bool = False
     bound: float | None = None
+    meanings: Meanings = NEITHER
     proofs: tuple[CaseProof, ...] = ()
 
 
@@ -59,6 +61,7 @@ class Work:
         search, replay: see their types; None where there are none.
         open: cases that are neither proved nor broken.
         margins: best proved distance per case so far.
+        runs: whether a case's proof holds for every float32 run as well.
         keep_proof: a case counts as proved only when there is a tree that proves it.
         proofs: the trees of proved cases, if they are kept.
         provers: the stages that proved them.
@@ -71,6 +74,7 @@ class Work:
     replay: Replay | None
     open: list[int] = field(default_factory=list)
     margins: dict[int, float] = field(default_factory=dict)
+    runs: dict[int, bool] = field(default_factory=dict)
     keep_proof: bool = False
     proofs: dict[int, ProofTree] = field(default_factory=dict)
     provers: dict[int, str] = field(default_factory=dict)
@@ -97,6 +101,7 @@ class Work:
             if outcome.verdict is Verdict.VERIFIED:
                 self.open.remove(place)
                 self.margins.pop(place, None)
+                self.runs[place] = outcome.runs
                 if outcome.proof is not None:
                     self.proofs[place] = outcome.proof
                 if outcome.bound:

@@ -36,7 +36,8 @@ def z3(work: Work) -> Decision | None:
         witness, verdict = _replayed(work, place, answer.witness), answer.verdict
         if verdict is Verdict.FALSIFIED and witness is None:
             verdict = Verdict.UNKNOWN
-        found = work.settle([place], [Outcome(verdict, answer.reason, answer.lower_bound, witness=witness)])
+        outcome = Outcome(verdict, answer.reason, answer.lower_bound, witness=witness, runs=verdict is Verdict.VERIFIED)
+        found = work.settle([place], [outcome])
         if found is not None:
             return found
     return None

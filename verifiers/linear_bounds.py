@@ -21,9 +21,12 @@ from verifiers.network import Network
 from verifiers.region import Region
 from verifiers.relaxations import RULES, Lines, Relaxation, Rule
 from verifiers.relaxations.maximum import MaximumRelaxation, maximum_lines
-from verifiers.roundoff import Roundoff, largest_of
+from verifiers.roundoff import LARGEST, Roundoff, largest_of
 from verifiers.windows import convolution_adjoint, is_picture, is_plain_convolution
 from verifiers.zonotope import Zonotope
+
+SPARED = LARGEST
+"""Share of what is for runs that is not given back, for the rounding of its sum."""
 
 
 @dataclass(eq=False)
@@ -37,6 +40,7 @@ class LinearBounds:
         rules: operator -> rule.
         output: the output as a zonotope, where the method makes one.
         roundoff: what rounding takes from the bounds; None: they are as computed.
+        runs: the bounds enclose what every float32 run computes, not only the real numbers.
     """
 
     network: Network
@@ -45,6 +49,7 @@ class LinearBounds:
     rules: Mapping[str, Rule] = field(default_factory=lambda: RULES)
     output: Zonotope | None = None
     roundoff: Roundoff | None = None
+    runs: bool = False
     _charges: dict[tuple[int, bool], Tensor | None] = field(default_factory=dict)
     _relaxed: dict[tuple[int, bool], Relaxation | MaximumRelaxation] = field(default_factory=dict)
 
@@ -62,14 +67,19 @@ class LinearBounds:
         Returns:
             ``[n, m]``; NaN where bounds overflow.
         """
-        value, charge = self.valued(functions, samples=samples, stop_at_nonlinear=stop_at_nonlinear)
-        return value if charge is None else value - charge
+        value, toll = self.valued(functions, samples=samples, stop_at_nonlinear=stop_at_nonlinear)
+        return toll.off(value)
 
     def valued(
-        self, functions: Functions, *, samples: Tensor | None = None, stop_at_nonlinear: bool = False
-    ) -> tuple[Tensor, Tensor | None]:
-        """``minimum`` as computed, and what rounding takes from it (None where that is not asked): ``[n, m]`` each."""
-        toll = Toll(self, samples)
+        self,
+        functions: Functions,
+        *,
+        samples: Tensor | None = None,
+        stop_at_nonlinear: bool = False,
+        apart: bool = False,
+    ) -> tuple[Tensor, Toll]:
+        """``minimum`` as computed ``[n, m]``, and what rounding takes; with ``apart`` also what of it is for runs."""
+        toll = Toll(self, samples, apart=apart)
         coefficients, total = self._backward(functions, samples, stop_at_nonlinear, toll=toll)
         region = self.region if samples is None else self.region.take(samples)
         if coefficients is None:
@@ -77,14 +87,14 @@ class LinearBounds:
         else:
             toll.ends(coefficients, 0)
             value = total + toll.minimum(region, coefficients)
-        return value, toll.paid
+        return value, toll
 
     def lines(
         self, functions: Functions, *, samples: Tensor | None = None, passed: dict[int, Tensor] | None = None
-    ) -> tuple[Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor, Toll]:
         """Linear functions of the input that lie below linear functions of nodes' values, over each set.
 
-        Where rounding is asked about, their constants are less all that it takes, also from their minimum over a box.
+        Their constants are as computed: ``toll.off`` takes what rounding may be worth, also to minima over a box.
 
         Args:
             functions: ``m`` per sample.
@@ -92,14 +102,15 @@ class LinearBounds:
             passed: gets the coefficients ``[n, m, elements]`` of every nonlinear node that the pass went through.
 
         Returns:
-            Coefficients ``[n or 1, m, inputs]`` and constants ``[n or 1, m]``; NaN where bounds overflow.
+            Coefficients ``[n or 1, m, inputs]`` and constants ``[n or 1, m]``, NaN where bounds overflow; and the toll,
+            with what is for runs apart.
         """
-        toll = Toll(self, samples)
+        toll = Toll(self, samples, apart=True)
         coefficients, total = self._backward(functions, samples, False, passed, toll)
         if coefficients is None:
             coefficients = Coefficients(total.new_zeros(*total.shape, self.network.graph.nodes[0].elements))
         toll.ends(coefficients, 0)
-        return coefficients.dense(), total if toll.paid is None else total - toll.paid
+        return coefficients.dense(), total, toll
 
     def _backward(
         self,
@@ -142,7 +153,7 @@ class LinearBounds:
             )
             for index, found in self.bounds.items()
         }
-        return LinearBounds(self.network, self.region.take(samples), bounds, self.rules)
+        return LinearBounds(self.network, self.region.take(samples), bounds, self.rules, runs=self.runs)
 
     def largest(self, index: int) -> Tensor:
         """The largest magnitude of each element of a node: ``[n, elements]``."""
@@ -263,17 +274,40 @@ class Toll:
         linear: the pass.
         samples: which sets its functions are asked of; None: all, in order.
         family: lines may be any of their families.
-        paid: ``[n, m]``; None where rounding is not asked about.
+        apart: keep account of what is for the model's own runs.
+        paid: ``[n, m]``, for all; None where rounding is not asked about.
+        own: ``[n, m]``, what of it is for the model's own runs, where that is kept; None for nothing.
     """
 
     linear: LinearBounds
     samples: Tensor | None
     family: bool = False
+    apart: bool = False
     paid: Tensor | None = None
+    own: Tensor | None = None
+
+    @property
+    def runs(self) -> bool:
+        """Whether what is paid makes bounds hold for every float32 run."""
+        return self.linear.roundoff is not None and self.linear.roundoff.run
+
+    def off(self, value: Tensor) -> Tensor:
+        """Bounds ``[n, m]`` less all that was paid: of real numbers, and of runs where these are charged."""
+        return value if self.paid is None else value - self.paid
+
+    def of_reals(self, value: Tensor) -> Tensor:
+        """Bounds ``[n, m]`` of the network over the real numbers alone."""
+        less = self.off(value)
+        return less if self.own is None else less + (1 - SPARED) * self.own
 
     def step(self, node: Node, current: Coefficients) -> None:
         """Through a node, with the coefficients on it."""
         self._pay(current, self.linear.charge(node, self.family))
+        if self.apart and self.runs and self.linear.roundoff is not None:
+            own = self.linear.roundoff.own(node.index)
+            if own is not None:
+                paid = self._price(current, own)
+                self.own = paid if self.own is None else self.own + paid
 
     def sum(self, current: Coefficients, index: int) -> None:
         """Coefficients of a node were added to others."""
@@ -306,10 +340,13 @@ class Toll:
     def _pay(self, current: Coefficients, charge: Tensor | None) -> None:
         if charge is None:
             return
-        paid = Coefficients(current.values.abs(), current.window).inner(_rows(charge, self.samples))
+        paid = self._price(current, charge)
         if self.paid is None and self.linear.roundoff is not None:
             self.paid = self.linear.roundoff.underflow_of(self.samples)
         self.paid = paid if self.paid is None else self.paid + paid
+
+    def _price(self, current: Coefficients, charge: Tensor) -> Tensor:
+        return Coefficients(current.values.abs(), current.window).inner(_rows(charge, self.samples))
 
 
 def _rows(value: Tensor, samples: Tensor | None) -> Tensor:

@@ -24,6 +24,7 @@ from verifiers.network import Network
 from verifiers.propagation import propagate
 from verifiers.region import Region, ball_region
 from verifiers.rounding import MARGIN, execution_noise
+from verifiers.roundoff import Roundoff
 from verifiers.sensitivity import sensitivities
 
 DUAL = {"linf": 1.0, "l2": 2.0, "l1": math.inf}
@@ -127,7 +128,8 @@ def _double(graph: Graph | Network) -> Network:
 
 def _propagated(network: Network, region: Region, method: str, effort: Effort) -> LinearBounds:
     with torch.no_grad():
-        return propagate(network, region.to(torch.float64, network.graph.device), method_of(method), effort)
+        inside = region.to(torch.float64, network.graph.device)
+        return propagate(network, inside, method_of(method), effort, roundoff=Roundoff(network, run=False))
 
 
 def _largest_norm(linear: LinearBounds, matrices: Tensor, norm: str) -> Tensor:

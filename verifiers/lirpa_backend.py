@@ -18,11 +18,13 @@ from torch import Tensor, nn
 
 from robust.errors import InstallationError
 from robust.graph import Graph, Node
-from verifiers.bounding import bounds_and_noise
+from verifiers.certify import Confirmed
 from verifiers.memory import Effort
+from verifiers.methods import METHODS
 from verifiers.network import Network
+from verifiers.propagation import propagate
 from verifiers.region import Region
-from verifiers.rounding import MARGIN
+from verifiers.rounding import MARGIN, execution_noise
 from verifiers.verifier import BoundVerifier
 
 NAMES = {"interval": "IBP", "crown-ibp": "CROWN-IBP", "crown": "CROWN"}
@@ -58,16 +60,18 @@ class LirpaVerifier(BoundVerifier):
         """For example ``auto_LiRPA 0.7.1 CROWN``."""
         return f"auto_LiRPA {getattr(self._library, '__version__', 'of unknown version')} {NAMES[self.method]}"
 
-    def _lower(self, network: Network, region: Region, matrices: Tensor, offsets: Tensor) -> Tensor:
+    def _lower(self, network: Network, region: Region, matrices: Tensor, offsets: Tensor) -> Confirmed:
         double = network.to(torch.float64)
         region, matrices, offsets = region.to(torch.float64), matrices.double(), offsets.double()
         bounds = self._bounds(double.graph, region, matrices)
-        rounding = bounds_and_noise(double, region, matrices, "interval", Effort())[:, :, 1]
+        linear = propagate(double, region, METHODS["interval"], Effort())
+        rounding = execution_noise(linear, double.graph.output, matrices)
         outputs, magnitude = _tried(double.graph, region)
         noise = rounding + MARGIN * (matrices.abs() @ magnitude[:, :, None])[:, :, 0] + MARGIN * offsets.abs()
         seen = (matrices @ outputs).amin(2)
         bounds = torch.where(bounds <= seen + noise, bounds, -torch.inf)  # contradicted: worth nothing
-        return torch.nan_to_num(bounds - offsets - noise, nan=-torch.inf, posinf=-torch.inf)
+        found = torch.nan_to_num(bounds - offsets - noise, nan=-torch.inf, posinf=-torch.inf)
+        return Confirmed(found, torch.full_like(found, -torch.inf), found)
 
     def _bounds(self, graph: Graph, region: Region, matrices: Tensor) -> Tensor:
         """Float64 lower bounds ``[n, m]``; minus infinity where the library does not get there."""

@@ -8,23 +8,39 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from robust.errors import PropertyError
 from robust.graph import Graph
-from robust.properties import Property
+from robust.properties import Property, UnsafeSet
+from verifiers.bounding import rounded_bounds
+from verifiers.certify import Confirmed
 from verifiers.network import Network
 from verifiers.region import Region, kind_of_set, region_of
 
-Lower = Callable[[Network, Region, Tensor, Tensor], Tensor]
-"""Lower bounds ``[n, m]`` of ``matrix @ y - offset``, NaN or infinite where nothing is known, from ``(network, region,
-matrices [n, m, outputs], offsets [n, m])``."""
+Lower = Callable[[Network, Region, Tensor, Tensor], Confirmed]
+"""Lower bounds ``[n, m]`` of ``matrix @ y - offset`` in both meanings, from ``(network, region, matrices [n, m,
+outputs], offsets [n, m])``."""
 
 
-def proved_margins(network: Network, properties: Sequence[Property], lower: Lower) -> list[float]:
-    """For each property the best constraint of its worst clause; positive is a proof, minus infinity: nothing is known.
+@dataclass(frozen=True)
+class Margin:
+    """How far the outputs of a network stay from an unsafe set; positive is a proof, minus infinity: nothing is known.
+
+    Attributes:
+        reals: over the real numbers, less the allowance for runs that whoever asked makes.
+        runs: in every float32 run.
+    """
+
+    reals: float
+    runs: float
+
+
+def proved_margins(network: Network, properties: Sequence[Property], lower: Lower) -> list[Margin]:
+    """For each property the best constraint of its worst clause.
 
     Args:
         network: prepared graph.
@@ -36,7 +52,7 @@ def proved_margins(network: Network, properties: Sequence[Property], lower: Lowe
     """
     for item in properties:
         require_fit(network.graph, item)
-    found: dict[int, float] = {}
+    found: dict[int, Margin] = {}
     for kind in {kind_of_set(item.inputs) for item in properties}:
         places = [i for i, item in enumerate(properties) if kind_of_set(item.inputs) == kind]
         chosen = [properties[i] for i in places]
@@ -44,9 +60,28 @@ def proved_margins(network: Network, properties: Sequence[Property], lower: Lowe
         matrices = _padded([torch.cat([c.matrix for c in item.unsafe.clauses]) for item in chosen])
         offsets = _padded([torch.cat([c.offset for c in item.unsafe.clauses]) for item in chosen])
         bounds = lower(network, region, matrices, offsets)
-        bounds = torch.nan_to_num(bounds, nan=-torch.inf, posinf=-torch.inf, neginf=-torch.inf)  # min() passes NaN over
-        found.update(zip(places, map(_margin, chosen, bounds), strict=True))
+        reals, runs = (  # min() passes NaN over
+            torch.nan_to_num(part, nan=-torch.inf, posinf=-torch.inf, neginf=-torch.inf)
+            for part in (torch.maximum(bounds.reals, bounds.computed.clamp_max(0)), bounds.runs)
+        )
+        margins = [
+            Margin(_margin(item, one), _margin(item, two)) for item, one, two in zip(chosen, reals, runs, strict=True)
+        ]
+        found.update(zip(places, margins, strict=True))
     return [found[i] for i in range(len(properties))]
+
+
+def reached_surely(network: Network, unsafe: UnsafeSet, point: Tensor) -> bool:
+    """Whether an input ``[*shape]`` reaches an unsafe set over the real numbers, whatever is rounded in finding out."""
+    double = network.to(torch.float64)
+    region = Region(point[None].double(), point[None].double())
+    for clause in unsafe.clauses:
+        rows = -clause.matrix.double()[None]
+        with torch.no_grad():
+            found = rounded_bounds(double, region, rows.to(double.graph.device), "crown", run=False).reals[0].cpu()
+        if bool((found >= -clause.offset.double().cpu() + found.abs() * 2.0**-50).all()):
+            return True
+    return False
 
 
 def _margin(item: Property, bound: Tensor) -> float:

@@ -222,7 +222,7 @@ def _bound(network: Network, box: Box, row: Tensor) -> float:
     for room in ROOMS if math.isfinite(found) else ():
         limit = found - room * (1.0 + abs(found))
         offset = torch.tensor([[limit]], dtype=torch.float64, device=matrices.device)
-        if float(confirmed_bounds(network, region, matrices, offset, "alpha-crown", Effort())[0, 0]) > 0:
+        if float(confirmed_bounds(network, region, matrices, offset, "alpha-crown", Effort()).runs[0, 0]) > 0:
             return limit
     return -math.inf
 
@@ -235,7 +235,7 @@ def _states(part: Network, box: Box, deadline: Deadline) -> list[NeuronState]:
     positive, negative = (values > 0).any(0).tolist(), (values < 0).any(0).tolist()
     region, zeros = region_of([box]), torch.zeros(1, 2 * count, dtype=torch.float64, device=part.graph.device)
     rows = torch.cat([eye, -eye])[None].to(part.graph.device)
-    margins = confirmed_bounds(part, region, rows, zeros, "crown", Effort(), every=False)[0].tolist()
+    margins = confirmed_bounds(part, region, rows, zeros, "crown", Effort(), every=False).runs[0].tolist()
     states = []
     for neuron in range(count):
         sides = []

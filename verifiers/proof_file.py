@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from robust import __version__
 from robust.errors import UsageError
+from robust.record.answer import Meanings
 from verifiers.decision import CaseProof
 
 FORMAT = 1
@@ -49,6 +50,7 @@ def write_proof(
     models: Mapping[str, str],
     nodes: Sequence[Mapping[str, Any]],
     proofs: Sequence[CaseProof],
+    meanings: Meanings,
     witness: Mapping[str, Any] | None = None,
 ) -> None:
     """Write a proof of all cases of a query, or a witness against it; whole or not at all.
@@ -59,6 +61,7 @@ def write_proof(
         models: name -> digest of the model file.
         nodes: of the operation graph, in order.
         proofs: of all cases, in order.
+        meanings: what the answer says of real numbers and of float32 runs.
         witness: see ``docs/proofs.md``.
 
     Raises:
@@ -70,6 +73,7 @@ def write_proof(
         "query": query,
         "models": dict(models),
         "nodes": [dict(node) for node in nodes],
+        "meanings": {"real": meanings.real.value, "deployed": meanings.deployed.value},
         "cases": [{"stage": proof.stage, "tree": proof.tree.kind, "format": proof.tree.format} for proof in proofs],
     }
     if witness is not None:

@@ -53,13 +53,14 @@ def propagate(
         effort: limits.
         rules: operator -> rule.
         known: node -> bounds that hold already, of larger sets, say: what is found is cut to them.
-        roundoff: allow in all bounds for what rounding takes; for methods without forward forms.
+        roundoff: allow in all bounds for what rounding takes.
     """
     known = known or {}
     done: dict[int, Tensor] = {}
-    forward = ForwardPass(network, region, form_symbols(network, effort)) if method.forward else None
+    forward = ForwardPass(network, region, form_symbols(network, effort), roundoff) if method.forward else None
     bounds: dict[int, Bounds] = {0: Bounds(region.lower, region.upper)}
-    result = LinearBounds(network, region, bounds, rules, roundoff=roundoff)
+    runs = roundoff is not None and roundoff.run
+    result = LinearBounds(network, region, bounds, rules, roundoff=roundoff, runs=runs)
     exactness = {0: _LOOSE if region.center is not None else _BOX}
     ball = _Ball(network, region, roundoff) if region.norm == "l2" else None
     for node in network.graph.nodes[1:]:

@@ -166,7 +166,7 @@ class _Search:
             return
         self.evaluations += len(rows)
         region = balls(self.samples[rows], radii[rows], self.norm, self.box)
-        margins = confirmed_bounds(self.network, region, self.matrices[rows], None, self.method, self.effort)
+        margins = confirmed_bounds(self.network, region, self.matrices[rows], None, self.method, self.effort).runs
         proved = (margins > self.slack).all(1).to(low.device)
         low[rows] = torch.where(proved, radii[rows], low[rows])
         high[rows] = torch.where(proved, high[rows], radii[rows])

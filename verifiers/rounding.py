@@ -10,8 +10,6 @@ slopes of a ReLU, say. Without the radius a network that folds a number, ``-|g|`
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
@@ -58,32 +56,6 @@ def execution_noise(linear: LinearBounds, index: int, coefficients: Tensor, *, t
                 largest, added = largest.square(), added.square()
             noise = noise + torch.bmm(largest, added)[:, :, 0]
     return (noise.sqrt() if typical else noise).to(dtype)
-
-
-def needed(linear: LinearBounds, matrices: Tensor, offsets: Tensor, near: Callable[[Tensor], Tensor]) -> Tensor:
-    """What float64 bounds of ``matrix @ outputs - offset`` must exceed: the rounding of a run, and their own where the
-    pass does not allow for it.
-
-    Args:
-        linear: bounds of ``n`` sets.
-        matrices: ``[n, m, outputs]``.
-        offsets: ``[n, m]``.
-        near: from the first part of what is needed to the sets, bool ``[n]``, that pass it: only they are asked for
-            the second, which is dear.
-
-    Returns:
-        ``[n, m]``.
-    """
-    output = linear.network.graph.output
-    need = torch.zeros_like(offsets)
-    if linear.roundoff is None:
-        size = _largest(linear.bounds[output]).reshape(len(matrices), -1)
-        need = MARGIN * (torch.bmm(matrices.abs(), size[:, :, None])[:, :, 0] + offsets.abs())
-    rows = torch.nonzero(near(need))[:, 0]
-    if len(rows):
-        part = linear if len(rows) == len(matrices) else linear.take(rows)
-        need[rows] += execution_noise(part, output, matrices[rows], typical=True)
-    return need
 
 
 def _in_single(linear: LinearBounds) -> LinearBounds:

@@ -43,6 +43,8 @@ ABOVE = 1.03
 """What a charge is raised by, as it is computed with rounding itself."""
 COPIES = frozenset({"cat", "stack"})
 """Operators, besides those that rearrange, that round nothing in either direction."""
+AFFORDABLE = 0.05
+"""Share of the width of bounds that a run may be off in one node, for bounds of runs to be worth asking for."""
 LOOSE_MODES = ("ONEDNN_DEFAULT_FPMATH_MODE", "DNNL_DEFAULT_FPMATH_MODE")
 """Environment variables by which a processor's library may be told to use fewer digits."""
 
@@ -112,9 +114,9 @@ class Roundoff:
     _own: dict[int, Tensor] = field(default_factory=dict)
 
     @classmethod
-    def over(cls, network: Network, bounds: Mapping[int, Bounds], batch: int) -> Roundoff:
-        """Charges for passes over parts of sets of which all bounds are known; of real numbers, not of runs."""
-        result = cls(network, False, reach={index: largest_of(found, batch) for index, found in bounds.items()})
+    def over(cls, network: Network, bounds: Mapping[int, Bounds], batch: int, *, run: bool) -> Roundoff:
+        """Charges for passes over parts of sets of which all bounds are known; for runs if the bounds hold there."""
+        result = cls(network, run, reach={index: largest_of(found, batch) for index, found in bounds.items()})
         for node in network.graph.nodes[1:]:
             result._forward(node, bounds[node.index], [bounds[i] for i in node.inputs], batch)
         return result
@@ -203,6 +205,28 @@ class Roundoff:
         own = self._own.get(node.index)
         return lost if own is None else lost + own
 
+    def of_form(self, size: Tensor, terms: int) -> Tensor:
+        """What sums of so many numbers may be off, whose magnitudes add up to ``size``."""
+        share = self.gamma(terms + 4)
+        if math.isinf(share):
+            return torch.full_like(size, torch.inf)
+        return share * size + terms * torch.finfo(size.dtype).tiny
+
+    def of_forms(self, node: Node, sizes: Sequence[Tensor], batch: int) -> Tensor | None:
+        """How far an affine node may be off where its operands are forms of ``sizes``, each ``[batch, elements]``.
+
+        What a run does there is included, where runs are charged; ``widened`` has seen the node.
+        """
+        forward, _ = sum_lengths(self.network, node)
+        own = self._own.get(node.index)
+        if not forward:
+            return own
+        sources = [self.network.graph.nodes[index] for index in node.inputs]
+        shaped = [size.reshape(source.batched(batch)) for size, source in zip(sizes, sources, strict=True)]
+        magnitude = self._magnitude(node, shaped, batch, self.network.offsets.get(node.index))
+        lost = self.of_form(magnitude, forward)
+        return lost if own is None else lost + own
+
     def of_prefix(self) -> float:
         """Relative error of rows of affine functions of the input, multiplied out backward."""
         nodes = (self.network.graph.nodes[index] for index in self.network.affine_prefix if index)
@@ -218,6 +242,14 @@ class Roundoff:
             return found if offset is None else found + offset.abs()
         found = node.apply(largest, batch).reshape(batch, -1)  # no coefficient is negative
         return found if offset is None else found + 2 * offset.abs()
+
+    def affordable(self, bounds: Mapping[int, Bounds]) -> bool:
+        """Whether what a run rounds is little against the widths of the bounds of all nodes."""
+        for index, own in self._own.items():
+            width = (bounds[index].upper - bounds[index].lower).sum()
+            if not bool(own.sum() <= AFFORDABLE * width):
+                return False
+        return True
 
     def own(self, index: int) -> Tensor | None:
         """By how much a run's value of a node may differ from what it should be, given its operands."""

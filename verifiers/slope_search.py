@@ -147,16 +147,22 @@ class SlopeSearch:
         samples: which sets of the region; None for all.
         effort: asked between steps whether time is up.
         shared: one parameter per neuron for all functions of a sample, instead of one for each.
-        paid: what rounding took from the bounds of the last pass ``[n, m]``; None where that is not asked.
+        apart: keep account of what rounding takes for the model's own runs.
+        toll: what rounding took from the bounds of the last pass.
+        reached: the best bounds ``[n, m]``, after ``maximise``: less all that was charged, less what was charged for
+            real numbers, and as computed. The last two are kept where ``apart`` says so.
     """
 
     linear: LinearBounds
     samples: Tensor | None = None
     shared: bool = False
     effort: Effort = field(default_factory=Effort)
-    paid: Tensor | None = None
+    apart: bool = False
+    toll: Toll | None = None
+    reached: tuple[Tensor, ...] = ()
     _choices: dict[int, Choice | MaximumRelaxation] = field(default_factory=dict)
     _masks: dict[int, Tensor] = field(default_factory=dict)
+    _last: tuple[Tensor, ...] = ()
 
     def maximise(self, functions: Functions, steps: int, target: Tensor | None = None) -> Tensor:
         """The best lower bounds ``[n, m]`` that ``steps`` steps find; stops early when all exceed ``target [n, m]``.
@@ -164,18 +170,20 @@ class SlopeSearch:
         Where the pass asks about rounding, it is taken off.
         """
         best, rate = self._descend(functions), RATE
+        self.reached = self._last
         for _ in range(steps):
             self.effort.check()
             if target is not None and bool((best > target).all()):
                 break
             self._climb(functions, rate)
             best = torch.maximum(best, self._descend(functions))
+            self.reached = tuple(map(torch.maximum, self.reached, self._last))
             rate *= DECAY
         return best
 
     def _descend(self, functions: Functions) -> Tensor:
         linear, total = self.linear, functions.constant
-        toll = Toll(linear, self.samples, family=True)
+        toll = Toll(linear, self.samples, family=True, apart=self.apart)
         count = len(linear.region) if self.samples is None else len(self.samples)
         collected = {
             index: Coefficients(found.dense().expand(count, -1, -1)) for index, found in functions.coefficients.items()
@@ -200,8 +208,12 @@ class SlopeSearch:
             self._input = current.values
             toll.ends(current, 0)
             total = (total if constant is None else total + constant) + self._least(self._input, toll)
-        self.paid = toll.paid
-        return total.expand(count, -1) if self.paid is None else total - self.paid
+        self.toll = toll
+        bound = toll.off(total).expand(count, -1)
+        self._last = (bound,)
+        if self.apart:
+            self._last = (bound, toll.of_reals(total).expand(count, -1), total.expand(count, -1))
+        return bound
 
     def _enter(self, node: Node, coefficients: Coefficients, toll: Toll) -> tuple[Coefficients, Tensor | None]:
         """Called with all coefficients on a node, before they go on; may change them and add a constant."""

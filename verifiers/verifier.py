@@ -14,9 +14,9 @@ from torch import Tensor
 
 from robust.graph import Graph
 from robust.properties import Property
-from robust.record import Verdict, VerdictResult
-from verifiers.certify import ARITHMETIC, confirmed_bounds
-from verifiers.margins import proved_margins
+from robust.record import Meanings, Verdict, VerdictResult
+from verifiers.certify import ARITHMETIC, REALS, Confirmed, confirmed_bounds
+from verifiers.margins import Margin, proved_margins
 from verifiers.memory import Effort
 from verifiers.methods import METHODS
 from verifiers.network import Network
@@ -71,16 +71,25 @@ class BoundVerifier:
         network = graph if isinstance(graph, Network) else Network(graph)
         return [self._answer(margin) for margin in proved_margins(network, properties, self._lower)]
 
-    def _lower(self, network: Network, region: Region, matrices: Tensor, offsets: Tensor) -> Tensor:
-        """Float64 ``[n, m]``: ``matrix @ outputs - offset`` is at least that, rounding included."""
+    def _lower(self, network: Network, region: Region, matrices: Tensor, offsets: Tensor) -> Confirmed:
+        """Bounds ``[n, m]`` of ``matrix @ outputs - offset``, rounding included."""
         return confirmed_bounds(network, region, matrices, offsets, self.method, self.effort, every=False)
 
-    def _answer(self, margin: float) -> VerdictResult:
+    def _answer(self, found: Margin) -> VerdictResult:
+        margin = found.runs if found.runs > 0 else found.reals
         bound = margin if math.isfinite(margin) else None
         if margin > 0:
+            deployed = Verdict.VERIFIED if found.runs > 0 else Verdict.UNKNOWN
             reason = f"{self.method} bounds keep every unsafe clause at a distance of at least {margin:.3g}"
+            if deployed is Verdict.UNKNOWN:
+                reason += ", which may be less than what a float32 run rounds"
             return VerdictResult(
-                verdict=Verdict.VERIFIED, reason=reason, engine=self.name, arithmetic=ARITHMETIC, lower_bound=bound
+                verdict=Verdict.VERIFIED,
+                reason=reason,
+                engine=self.name,
+                arithmetic=ARITHMETIC if deployed is Verdict.VERIFIED else REALS,
+                meanings=Meanings(Verdict.VERIFIED, deployed),
+                lower_bound=bound,
             )
         short = "bounds overflowed or ran out of memory" if bound is None else f"bounds fall short, at {margin:.3g}"
         return VerdictResult(

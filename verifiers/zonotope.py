@@ -10,6 +10,10 @@ exactly; of boxes it becomes symbols where the network is no longer affine. And 
 the symbols, that depends on nothing else (the hybrid zonotopes of Mirman et al., Differentiable Abstract Interpretation
 for Provably Robust Neural Networks, ICML 2018): what symbols there is no room for goes there, and without any symbol
 the forms are interval bounds.
+
+Rounding is charged to the radius, step by step: whatever numbers a form holds, each of them is off by at most a small
+share of the magnitudes that it was added up from, so that all of them together are worth that share of the element's
+*size*, ``|center| + <|inputs|, |x|> + |symbols| + radius`` (Higham 2002, section 3.1; ``verifiers.roundoff``).
 """
 
 from __future__ import annotations
@@ -29,6 +33,7 @@ from verifiers.network import Network
 from verifiers.region import Region
 from verifiers.relaxations import Interval, Relaxation
 from verifiers.relaxations.maximum import MaximumRelaxation
+from verifiers.roundoff import Roundoff
 
 SLIGHT = 1e-4
 """Bands narrower than this share of the widest of their node are not worth a symbol."""
@@ -49,6 +54,22 @@ class Form:
     radius: Tensor
     inputs: Tensor
     symbols: Tensor
+
+    def size(self, reach: Tensor) -> Tensor:
+        """What its parts may add up to: ``[n, elements]``; ``reach [n, i]``: the largest magnitudes of the inputs."""
+        found: Tensor = self.center.abs() + self.radius + torch.linalg.vector_norm(self.symbols, ord=1, dim=1)
+        if self.inputs.shape[1]:
+            found = found + torch.bmm(reach[:, None], self.inputs.abs().expand(len(reach), -1, -1))[:, 0]
+        return found
+
+    @property
+    def terms(self) -> int:
+        """How many numbers an element is the sum of."""
+        return 2 + self.inputs.shape[1] + self.symbols.shape[1]
+
+    def wider(self, charge: Tensor | None) -> Form:
+        """With a larger radius."""
+        return self if charge is None else dataclasses.replace(self, radius=self.radius + charge)
 
     def grown(self, count: int) -> Form:
         """With rows of zeros for later symbols, up to ``count``."""
@@ -93,10 +114,12 @@ class Zonotope:
     Attributes:
         region: ``n`` sets, of the inputs that the form depends on.
         form: of one node.
+        roundoff: what its own sums may lose; None: that is not asked.
     """
 
     region: Region
     form: Form
+    roundoff: Roundoff | None = None
 
     def bounds(self) -> Interval:
         """Of each element, ``[n, elements]``; infinite where the form overflowed."""
@@ -107,6 +130,12 @@ class Zonotope:
             coefficients = form.inputs.transpose(1, 2)
             lower = lower + self.region.minimum(coefficients)
             upper = upper - self.region.minimum(-coefficients)
+        if self.roundoff is not None:
+            lost = self.roundoff.of_form(form.size(_reach(self.region)), form.terms)
+            lower, upper = lower - lost, upper + lost
+            if form.inputs.shape[1]:
+                lower = lower - _loss(self.region, coefficients, self.roundoff)
+                upper = upper + _loss(self.region, -coefficients, self.roundoff)
         return lower.nan_to_num(-torch.inf, torch.inf, -torch.inf), upper.nan_to_num(torch.inf, torch.inf, -torch.inf)
 
     def minimum(self, coefficients: Tensor, samples: Tensor | None = None) -> Tensor:
@@ -127,8 +156,14 @@ class Zonotope:
             region = region.take(samples)
         total = inner(coefficients, form.center) - inner(coefficients.abs(), form.radius)
         total = total - (coefficients @ form.symbols.transpose(1, 2)).abs().sum(2)
+        rows = coefficients @ form.inputs.transpose(1, 2)
         if form.inputs.shape[1]:
-            total = total + region.minimum(coefficients @ form.inputs.transpose(1, 2))
+            total = total + region.minimum(rows)
+        if self.roundoff is not None:
+            size = inner(coefficients.abs(), form.size(_reach(region)))
+            total = total - self.roundoff.of_form(size, form.terms + coefficients.shape[2])
+            if form.inputs.shape[1]:
+                total = total - _loss(region, rows, self.roundoff)
         return total.nan_to_num(-torch.inf, torch.inf, -torch.inf)
 
 
@@ -140,11 +175,13 @@ class ForwardPass:
         network: what is bounded.
         region: ``n`` input sets.
         most: inputs and symbols of a form at most.
+        roundoff: charges what rounding is worth to the radii; None: forms are as computed.
     """
 
     network: Network
     region: Region
     most: int
+    roundoff: Roundoff | None = None
     _forms: dict[int, Form] = field(init=False)
     _inputs: Region = field(init=False)
     _room: int = field(init=False)
@@ -164,11 +201,13 @@ class ForwardPass:
             if self.region.center is None:
                 self._inputs = Region(lower[:, places], upper[:, places])
         self._room = self.most - rows.shape[1]
+        if self.roundoff is not None:
+            half = half * (1 + 4 * torch.finfo(half.dtype).eps)
         self._forms = {0: Form(middle, half, rows, lower.new_zeros(len(lower), 0, lower.shape[1]))}
 
     def of(self, index: int) -> Zonotope:
         """The form of the node that was added last, or of the output."""
-        return Zonotope(self._inputs, self._forms[index])
+        return Zonotope(self._inputs, self._forms[index], self.roundoff)
 
     def add(
         self,
@@ -208,7 +247,9 @@ class ForwardPass:
         for index, form in self._forms.items():
             if form.inputs.shape[1]:
                 center = form.center + inner(form.inputs.transpose(1, 2), middle)
-                self._forms[index] = Form(center, form.radius, form.inputs[:, :0], form.inputs * half[:, :, None])
+                lost = self._lost(2 * form.size(middle.abs() + half), form.terms)
+                absorbed = Form(center, form.radius, form.inputs[:, :0], form.inputs * half[:, :, None])
+                self._forms[index] = absorbed.wider(lost)
         self._room = self.most
 
     def _release(self, node: Node) -> None:
@@ -226,7 +267,11 @@ class ForwardPass:
         several = max(len(form.inputs) for form in forms)
         inputs = [form.inputs.expand(several, -1, -1) for form in forms]
         symbols = [form.symbols for form in forms]
-        return Form(center, radius, apply_linear(graph, node, inputs), apply_linear(graph, node, symbols))
+        found = Form(center, radius, apply_linear(graph, node, inputs), apply_linear(graph, node, symbols))
+        if self.roundoff is None:
+            return found
+        reach = _reach(self._inputs)
+        return found.wider(self.roundoff.of_forms(node, [form.size(reach) for form in forms], batch))
 
     def _follow(self, node: Node, forms: Sequence[Form], band: Band) -> None:
         """Along the slopes of a band, with a symbol for each element whose band is wide."""
@@ -238,6 +283,13 @@ class ForwardPass:
         count = min(int(wide.sum(1).max()), self._room)
         values, places = torch.where(wide, finite, 0.0).topk(count, dim=1)
         radius = total.radius + band.half.scatter_add(1, places, -values)
+        if self.roundoff is not None:
+            reach = _reach(self._inputs)
+            moved = zip(forms, band.slopes, strict=True)
+            size = sum((slope.abs() * form.size(reach) for form, slope in moved), band.middle.abs())
+            radius = radius + self.roundoff.of_form(size, 2 * len(forms) + 2)
+            own = self.roundoff.own(node.index)
+            radius = radius if own is None else radius + own
         fresh = torch.zeros(len(radius), count, radius.shape[1], dtype=radius.dtype, device=radius.device)
         fresh.scatter_(2, places[:, :, None], values[:, :, None])
         known = max(form.symbols.shape[1] for form in (total, *self._forms.values()))
@@ -253,7 +305,22 @@ class ForwardPass:
         forms = {index: form.grown(count) for index, form in self._forms.items()}
         score = torch.stack([torch.linalg.vector_norm(form.symbols, ord=1, dim=2) for form in forms.values()]).sum(0)
         kept = score.topk(self._room, dim=1).indices
-        self._forms = {index: form.keeping(kept) for index, form in forms.items()}
+        forms = {index: form.keeping(kept) for index, form in forms.items()}
+        self._forms = {index: form.wider(self._lost(form.radius, count)) for index, form in forms.items()}
+
+    def _lost(self, size: Tensor, terms: int) -> Tensor | None:
+        return None if self.roundoff is None else self.roundoff.of_form(size, terms)
+
+
+def _reach(region: Region) -> Tensor:
+    """The largest magnitude of each input: ``[n, inputs]``."""
+    return torch.maximum(region.lower.abs(), region.upper.abs()).flatten(1)
+
+
+def _loss(region: Region, coefficients: Tensor, roundoff: Roundoff) -> Tensor | float:
+    """What minima over balls may have lost, beyond their inner products."""
+    _, loss = region.valued(coefficients, roundoff.gamma)
+    return 0.0 if loss is None else loss
 
 
 def _ends(region: Region) -> Interval:

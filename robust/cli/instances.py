@@ -15,9 +15,10 @@ from typing import TextIO
 from robust.cli.proofs import keep_proof
 from robust.cli.solve import Solver
 from robust.errors import RobustError, UsageError
+from robust.record.answer import Meanings
 from verifiers.deadline import Deadline
 
-COLUMNS = ("onnx", "vnnlib", "verdict", "seconds", "cpu_seconds", "stage", "reason", "proof")
+COLUMNS = ("onnx", "vnnlib", "verdict", "seconds", "cpu_seconds", "stage", "reason", "proof", "real", "deployed")
 
 
 @dataclass(frozen=True)
@@ -33,8 +34,8 @@ class Instance:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of an instance: ``sat``, ``unsat``, ``unknown``, ``timed-out``, or ``error``; and the name
-    of the file that proves an ``unsat``, if one was asked for."""
+    """What became of an instance: ``sat``, ``unsat``, ``unknown``, ``timed-out``, or ``error``; the name of the
+    file that proves it, if one was asked for; and what it says of real numbers and of float32 runs."""
 
     instance: Instance
     verdict: str
@@ -43,11 +44,15 @@ class Outcome:
     stage: str
     reason: str
     proof: str = ""
+    meanings: Meanings | None = None
 
     def row(self) -> tuple[str, ...]:
         """In the order of ``COLUMNS``."""
         times = (f"{self.seconds:.3f}", f"{self.cpu_seconds:.3f}")
-        return (self.instance.onnx, self.instance.vnnlib, self.verdict, *times, self.stage, self.reason, self.proof)
+        said = self.meanings
+        meant = ("", "") if said is None else (said.real.value, said.deployed.value)
+        first = (self.instance.onnx, self.instance.vnnlib, self.verdict)
+        return (*first, *times, self.stage, self.reason, self.proof, *meant)
 
 
 def read_list(path: Path) -> list[Instance]:
@@ -106,13 +111,13 @@ def run_instances(
         wall, cpu = time.monotonic(), time.process_time()
         try:
             found = solver.solve(item.query, {"": item.model}, Deadline(min(limits) if limits else None))
-            verdict, stage, reason, kept = found.result, found.stage, found.reason, ""
+            verdict, stage, reason, kept, said = found.result, found.stage, found.reason, "", found.meanings
             if proofs is not None and verdict in ("sat", "unsat"):
                 kept = f"{number:05d}.npz"
                 keep_proof(proofs / kept, found, item.query, {"": item.model})
         except RobustError as error:
-            verdict, stage, reason, kept = "error", "", " ".join(str(error).split()), ""
-        yield Outcome(item, verdict, time.monotonic() - wall, time.process_time() - cpu, stage, reason, kept)
+            verdict, stage, reason, kept, said = "error", "", " ".join(str(error).split()), "", None
+        yield Outcome(item, verdict, time.monotonic() - wall, time.process_time() - cpu, stage, reason, kept, said)
 
 
 def run_list(arguments: argparse.Namespace) -> int:

@@ -34,4 +34,4 @@ def keep_proof(path: Path, found: Answer, query: Path, models: Mapping[str, Path
     witness = None
     if found.result == "sat":
         witness = {"inputs": [str(text) for text in found.inputs], "outputs": [repr(value) for value in found.outputs]}
-    write_proof(path, file_digest(query), digests, nodes, found.proofs, witness)
+    write_proof(path, file_digest(query), digests, nodes, found.proofs, found.meanings, witness)

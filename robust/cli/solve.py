@@ -18,7 +18,7 @@ from robust.graph.query_network import QueryNetwork
 from robust.graph.trace import trace
 from robust.properties.vnnlib import Case, Query, read_query
 from robust.properties.vnnlib.query import Monomial, NetworkDeclaration
-from robust.record.answer import Verdict
+from robust.record.answer import NEITHER, Meanings, Verdict
 from verifiers.deadline import Deadline
 from verifiers.decide import BY_NAME, STAGES, decide
 from verifiers.decision import CaseProof, Decision, Stage
@@ -41,6 +41,7 @@ class Answer:
         query: that was asked.
         inputs: texts of the witness's numbers, for ``sat``.
         outputs: float64 answers of the model to it.
+        meanings: what the result says of real numbers and of float32 runs.
         proofs: for ``unsat`` what proves each case, where that was asked for.
         graph: of the models; None where there are no bounds.
     """
@@ -51,6 +52,7 @@ class Answer:
     query: Query
     inputs: tuple[str, ...] = ()
     outputs: tuple[float, ...] = ()
+    meanings: Meanings = NEITHER
     proofs: tuple[CaseProof, ...] = ()
     graph: Graph | None = None
 
@@ -116,13 +118,15 @@ class Solver:
             return Answer("unknown", "proved for all finite float32 inputs only; a real input lacks a bound", "", query)
         if found.verdict is Verdict.VERIFIED:
             graph = None if bound.network is None else bound.network.graph
-            return Answer("unsat", found.reason, found.stage, query, proofs=found.proofs, graph=graph)
+            said, trees = found.meanings, found.proofs
+            return Answer("unsat", found.reason, found.stage, query, meanings=said, proofs=trees, graph=graph)
         if found.verdict is Verdict.UNKNOWN or found.witness is None or found.case is None:
             reason = found.reason if not bound.why_not else f"{found.reason}; no bounds: {bound.why_not}"
             return Answer("timed-out" if found.timed_out else "unknown", reason, found.stage, query)
         outputs = bound.models.replay(found.witness[None])[0, : query.answers]
         texts = _texts(query.cases[found.case], found.witness)
-        return Answer("sat", found.reason, found.stage, query, texts, tuple(outputs.tolist()))
+        answers = tuple(outputs.tolist())
+        return Answer("sat", found.reason, found.stage, query, texts, answers, meanings=found.meanings)
 
     def _decide(self, query: Query, bound: _Bound, deadline: Deadline) -> Decision:
         generator = torch.Generator().manual_seed(self._seed)

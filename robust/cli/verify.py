@@ -161,7 +161,9 @@ def _answer(
     with _SPOKEN:
         _say(found.text())
         if not arguments.network or found.result in ("unknown", "timed-out"):
-            print(f"{found.stage + ': ' if found.stage else ''}{found.reason}", file=sys.stderr)  # noqa: T201
+            holds = f" ({found.meanings.sentence})" if found.result in ("sat", "unsat") else ""
+            said = f"{found.stage + ': ' if found.stage else ''}{found.reason}{holds}"
+            print(said, file=sys.stderr)  # noqa: T201
         return EXIT_UNSAT if arguments.network else _status(found)
 
 

@@ -9,7 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from robust.record.answer import Verdict
+    from robust.record.answer import Meanings, Verdict
     from robust.record.evidence import (
         Band,
         BarPlot,
@@ -57,6 +57,7 @@ _HOMES = {
     "ImageItem": "robust.record.evidence",
     "Images": "robust.record.evidence",
     "Interval": "robust.record.finding",
+    "Meanings": "robust.record.answer",
     "Note": "robust.record.evidence",
     "Outcome": "robust.record.finding",
     "SCHEMA_VERSION": "robust.record.record",
@@ -92,6 +93,7 @@ __all__ = [
     "ImageItem",
     "Images",
     "Interval",
+    "Meanings",
     "Note",
     "Outcome",
     "Series",

@@ -5,6 +5,7 @@ A property *holds when no input of its input set reaches its unsafe set* (VNN-LI
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -50,3 +51,33 @@ class Verdict(StrEnum):
             if verdict is Verdict.UNKNOWN:
                 result = Verdict.UNKNOWN
         return result
+
+
+@dataclass(frozen=True)
+class Meanings:
+    """What a verdict says in each of its two meanings (ISO/IEC 24029-2 asks assessors for the difference).
+
+    Attributes:
+        real: of the network with its stored weights as a function of real numbers.
+        deployed: of what computers make of it: VERIFIED for every float32 run, in any order of summation, fused or not;
+            FALSIFIED by a run of the real model.
+    """
+
+    real: Verdict
+    deployed: Verdict
+
+    @property
+    def sentence(self) -> str:
+        """For people."""
+        if self.real is self.deployed:
+            return _BOTH[self.real]
+        return f"over the real numbers: {self.real.value}; in float32 runs: {self.deployed.value}"
+
+
+_BOTH = {
+    Verdict.VERIFIED: "holds over the real numbers and in every float32 run",
+    Verdict.FALSIFIED: "broken over the real numbers and in the deployed model",
+    Verdict.UNKNOWN: "not known over the real numbers, nor in float32 runs",
+}
+
+NEITHER = Meanings(Verdict.UNKNOWN, Verdict.UNKNOWN)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from robust.record.answer import Verdict
+from robust.record.answer import NEITHER, Meanings, Verdict
 from robust.record.base import RecordModel
 
 __all__ = ["Verdict", "VerdictResult"]
@@ -18,6 +18,8 @@ class VerdictResult(RecordModel):
     """Which engine answered, for example ``crown`` or ``z3``."""
     arithmetic: str | None = None
     """For VERIFIED: in which arithmetic it holds, for example ``float32 rounded to nearest, no margin``."""
+    meanings: Meanings = NEITHER
+    """What it says of real numbers, and of float32 runs."""
     witness: tuple[float, ...] | None = None
     """For FALSIFIED: the input, flattened in C order, in input units."""
     lower_bound: float | None = None

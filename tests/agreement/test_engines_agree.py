@@ -22,6 +22,7 @@ from robust.record import Verdict
 from tests.doubles import ModuleClassifier
 from tests.verifiers.smt_networks import random_box, random_network
 from verifiers import BoundVerifier, certify
+from verifiers.margins import Margin
 from verifiers.smt import Limits, SmtVerifier
 
 METHODS = ("interval", "zonotope", "crown")
@@ -157,7 +158,7 @@ def test_the_survey_would_notice_an_unsound_engine(monkeypatch: pytest.MonkeyPat
     """A verifier that calls everything safe is caught by the same code."""
 
     def blind(self: SmtVerifier, graph: object, properties: list[object]) -> list[object]:
-        return [BoundVerifier(method="interval")._answer(1.0) for _ in properties]
+        return [BoundVerifier(method="interval")._answer(Margin(1.0, 1.0)) for _ in properties]
 
     monkeypatch.setattr(SmtVerifier, "verify", blind)
     found, _ = survey(range(30), Limits())

@@ -28,6 +28,7 @@ from robust.subjects.protocols import Classifier
 from tests.agreement.breaking import lowest
 from tests.agreement.random_networks import Dice, Net, random_net
 from verifiers import BoundVerifier, certify
+from verifiers.certify import Confirmed
 
 METHODS = ("interval", "zonotope", "crown")
 SHRINK = (1.0, 0.5, 0.1)
@@ -241,9 +242,10 @@ def test_the_survey_would_notice_bounds_that_are_a_little_too_tight(monkeypatch:
 def test_the_survey_would_notice_bounds_without_a_margin_for_rounding(monkeypatch: pytest.MonkeyPatch) -> None:
     module = sys.modules["verifiers.certify"]
 
-    def bare(*arguments: object, **options: object) -> Tensor:
+    def bare(*arguments: object, **options: object) -> Confirmed:
         network, region, matrices, _, method, effort = arguments
-        return module.lower_bounds(network, region, matrices, method, effort)  # type: ignore[arg-type]
+        bound = module.lower_bounds(network, region, matrices, method, effort)  # type: ignore[arg-type]
+        return Confirmed(bound, bound, bound)
 
     monkeypatch.setattr(module, "confirmed_bounds", bare)
     found, _ = survey(range(200), until_found=True)

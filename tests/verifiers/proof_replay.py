@@ -14,8 +14,7 @@ from torch import Tensor
 
 from robust.properties import Property
 from verifiers.bound_stages import bound_margins
-from verifiers.bounding import provable
-from verifiers.branching.box_margins import rounding
+from verifiers.branching.box_margins import box_margins
 from verifiers.branching.box_method import OVER_ZONOTOPES
 from verifiers.branching.clipping import clipped
 from verifiers.branching.domains import LOWER, UPPER, Domains
@@ -73,7 +72,7 @@ class _Boxes:
         require(first.count(-1) == 1 and first[0] == -1, "one tree")
         require(all(above < row for row, above in enumerate(first)), "parents come first")
         if self.method in ("interval", "zonotope") or not len(self.varying):
-            margin = bound_margins(self.network, [self.case], self.method)[0]
+            margin = bound_margins(self.network, [self.case], self.method)[0].reals
             require(len(parent) == 1 and margin > 0, "the whole set")
             return 1
         root = torch.equal(self.column["lower"][:1], self.low[:, self.varying])
@@ -90,22 +89,21 @@ class _Boxes:
         inherits = bool(self.arrays["inherits"][row])
         known = self.inner[int(self.arrays["parent"][row])] if inherits else {}
         method = replace(METHODS["crown"] if self.method == "crown" else OVER_ZONOTOPES, alone=True)
-        roundoff = Roundoff(self.network, run=False) if provable(self.network, method) else None
+        roundoff = Roundoff(self.network, run=True)
         linear = propagate(self.network, region, method, Effort(), known=known, roundoff=roundoff)
         kept = (index for index in self.network.relaxed_operands if index not in self.network.affine_prefix)
         self.inner[row] = {index: linear.bounds[index] for index in kept}
         owner = torch.zeros(1, dtype=torch.int64)
-        slopes, constants = linear.lines(Functions.of(self.network.graph.output, self.questions.matrix))
+        slopes, constants, toll = linear.lines(Functions.of(self.network.graph.output, self.questions.matrix))
         minimum = constants + region.minimum(slopes)
-        need = rounding(self.questions, linear, minimum, owner)
-        margins = self.questions.margins(self.questions.excess(minimum - need, owner), owner)[0]
+        margins = box_margins(self.questions, linear, toll.of_reals(minimum), toll.off(minimum), owner)[0][0]
         bound = float(self.column["bound"][row])
         if bound > 0:
             require(not len(children), "a leaf has no children")
             require(float(margins.min()) > 0, "a leaf is proved")
             require(bound <= float(margins.min()) * (1 + TOLERANCE) + 1e-8, "a leaf has its bound")
             return
-        constants = constants - need - self.questions.offset
+        constants = toll.off(constants) - self.questions.offset
         fixed = torch.ones_like(lower[0], dtype=torch.bool).index_fill(0, self.varying, False)
         rest = slopes[:, :, fixed]
         constants = constants + torch.minimum(rest * lower[:, None, fixed], rest * upper[:, None, fixed]).sum(2)
@@ -226,7 +224,7 @@ class _Neurons:
         require(bool((weights >= 0).all()), "constraints are mixed with weights of at least 0")
         none = torch.zeros(1, dtype=torch.float64)
         parts = (clause, none, clause - 1, lower, upper, sides, multipliers, slopes, weights)
-        return float(problem.confirmed(Domains(*parts), Effort())[0])
+        return float(problem.confirmed(Domains(*parts), Effort()).bound[0])
 
     def _piece(self, name: str, entry: int) -> Tensor:
         counts = self.arrays[f"{name}_count"]

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import importlib
 import itertools
 from pathlib import Path
 
@@ -17,10 +16,11 @@ from robust.properties import Box, Halfspaces, L2Ball, Property, UnsafeSet, linf
 from robust.record import Verdict
 from tests.graph.architectures import ARCHITECTURES, build
 from tests.verifiers.test_soundness import lowest_found
-from verifiers import BoundVerifier, Effort, Network, Region, Verifier, ball_region, certify
-from verifiers.bounding import bounds_and_noise
-from verifiers.certify import confirmed_bounds, rival_matrices
-from verifiers.methods import Method
+from verifiers import BoundVerifier, Effort, Network, Verifier, ball_region, certify
+from verifiers.certify import rival_matrices
+from verifiers.methods import method_of
+from verifiers.propagation import propagate
+from verifiers.rounding import execution_noise
 
 CPU = torch.device("cpu")
 METHODS = ["interval", "crown", "zonotope"]
@@ -130,7 +130,8 @@ def test_execution_noise_covers_the_difference_between_float32_and_float64(name:
     samples = torch.rand(40, *shape, generator=torch.Generator().manual_seed(0))
     unit = torch.eye(single.graph.outputs)[None].expand(40, -1, -1)
     region = ball_region(samples, 0.05, "linf", unit_box(shape))
-    noise = bounds_and_noise(double, region, unit, "interval")[:, :, 1]
+    linear = propagate(double, region.to(torch.float64), method_of("interval"), Effort())
+    noise = execution_noise(linear, double.graph.output, unit)
     with torch.no_grad():
         difference = (single.graph.forward(samples).double() - double.graph.forward(samples)).reshape(40, -1).abs()
     assert bool((difference <= noise).all())
@@ -359,21 +360,3 @@ def test_the_rounding_of_a_folded_number_does_not_cancel() -> None:
     assert answers[5e-6] == (False, False)  # float32 breaks it, real numbers do not
     assert not answers[1e-5][0]
     assert answers[1e-2] == (True, True)
-
-
-def test_bounds_that_exceed_the_goal_but_not_the_noise_are_still_improved(monkeypatch: pytest.MonkeyPatch) -> None:
-    """``3 + relu(x + 1) - relu(x + 1)`` over [0, 1] is 3, as CROWN finds; intervals say at least 2."""
-    home = importlib.import_module("verifiers.certify")
-    module = nn.Sequential(nn.Linear(1, 2), nn.ReLU(), nn.Linear(2, 1)).requires_grad_(False)
-    module[0].weight.copy_(torch.tensor([[1.0], [1.0]]))
-    module[0].bias.copy_(torch.tensor([1.0, 1.0]))
-    module[2].weight.copy_(torch.tensor([[1.0, -1.0]]))
-    module[2].bias.copy_(torch.tensor([3.0]))
-    network = Network(trace(module, (1,), device=torch.device("cpu")))
-    region = Region(torch.zeros(1, 1).double(), torch.ones(1, 1).double())
-    matrices = torch.ones(1, 1, 1)
-    for noise, proved in ((2.5, True), (3.5, False)):
-        monkeypatch.setattr(home, "noise_at_middle", lambda *_, n=noise: torch.full((1, 1), n, dtype=torch.float64))
-        for method in ("crown-ibp", "crown", Method(steps=2)):
-            found = confirmed_bounds(network, region, matrices, None, method, Effort(), every=False, typical=True)
-            assert bool(found[0, 0] > 0) == proved

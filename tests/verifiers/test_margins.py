@@ -13,7 +13,8 @@ from robust.graph import trace
 from robust.properties import Box, Halfspaces, InputSet, L2Ball, Property, UnsafeSet
 from verifiers import Deadline, Network, Region, decide
 from verifiers.bound_stages import bound_margins
-from verifiers.margins import proved_margins
+from verifiers.certify import Confirmed
+from verifiers.margins import Margin, proved_margins
 
 
 def line() -> Network:
@@ -36,15 +37,16 @@ def test_the_best_constraint_of_the_worst_clause_whatever_the_kinds() -> None:
     ball = L2Ball(torch.tensor([0.5]), 0.25, Box(torch.zeros(1), torch.ones(1)))
     asked = [below(BOX, (0.0, 5.0)), below(ball, (0.0, 5.0), (-1.0, 5.0)), below(BOX, (-1.0, 5.0), (5.0, 5.0))]
     found = bound_margins(line(), asked, "crown")
-    assert found == pytest.approx([0.25, 0.25, -4.75], abs=1e-4)
+    assert [margin.reals for margin in found] == pytest.approx([0.25, 0.25, -4.75], abs=1e-4)
+    assert [margin.runs for margin in found] == pytest.approx([0.25, 0.25, -4.75], abs=1e-4)
 
 
 @pytest.mark.parametrize("nothing", [math.nan, math.inf, -math.inf])
 def test_bounds_that_say_nothing_prove_nothing(nothing: float) -> None:
-    def lower(network: Network, region: Region, matrices: Tensor, offsets: Tensor) -> Tensor:
-        return torch.full(offsets.shape, nothing, dtype=torch.float64)
+    def lower(network: Network, region: Region, matrices: Tensor, offsets: Tensor) -> Confirmed:
+        return Confirmed(*(torch.full(offsets.shape, nothing, dtype=torch.float64) for _ in range(3)))
 
-    assert proved_margins(line(), [below(BOX, (0.0, 0.0))], lower) == [-math.inf]
+    assert proved_margins(line(), [below(BOX, (0.0, 0.0))], lower) == [Margin(-math.inf, -math.inf)]
 
 
 def test_what_does_not_fit_is_refused() -> None:

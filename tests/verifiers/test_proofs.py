@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from robust.errors import UsageError
 from robust.properties import Box, Halfspaces, Property, UnsafeSet
 from robust.record import Verdict
+from robust.record.answer import NEITHER
 from tests.verifiers.branching.test_input_splitting import random_network
 from tests.verifiers.proof_replay import RejectedError, replay
 from verifiers import Deadline, Network, bound_stages, decide
@@ -46,7 +47,7 @@ def proof_of(network: Network, cases: list[Property], stages: tuple[str, ...], p
     found = decide(network, cases, deadline=Deadline(60.0), stages=chosen, keep_proof=True)
     assert found.verdict is Verdict.VERIFIED
     assert len(found.proofs) == len(cases)
-    write_proof(path, "0" * 64, {"": "1" * 64}, [], found.proofs)
+    write_proof(path, "0" * 64, {"": "1" * 64}, [], found.proofs, found.meanings)
     return read_proof(path)
 
 
@@ -222,4 +223,4 @@ def test_what_is_no_proof_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="another format"):
         read_proof(path)
     with pytest.raises(UsageError, match="cannot write"):
-        write_proof(tmp_path / "missing" / "p.npz", "", {}, [], ())
+        write_proof(tmp_path / "missing" / "p.npz", "", {}, [], (), NEITHER)

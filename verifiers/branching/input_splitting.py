@@ -8,7 +8,7 @@ Everything is computed in float64; a part counts as proved when its bound exceed
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -16,8 +16,7 @@ from torch import Tensor
 from robust.errors import PropertyError
 from robust.properties import Property
 from robust.record.answer import Verdict
-from verifiers.bounding import provable
-from verifiers.branching.box_margins import rounding
+from verifiers.branching.box_margins import box_margins
 from verifiers.branching.box_method import quickest
 from verifiers.branching.box_witnesses import BoxWitnesses
 from verifiers.branching.boxes import Boxes, divided, newest, varying
@@ -29,11 +28,13 @@ from verifiers.branching.questions import Questions
 from verifiers.deadline import Deadline, OutOfTimeError
 from verifiers.functions import Functions
 from verifiers.interval import Bounds
+from verifiers.linear_bounds import LinearBounds
 from verifiers.memory import Effort, chunk_samples, out_of_memory
 from verifiers.methods import METHODS
 from verifiers.network import Network
 from verifiers.propagation import propagate
 from verifiers.region import Region, region_of
+from verifiers.rounding import execution_noise
 from verifiers.roundoff import Roundoff
 
 FINEST = 2.0**-30
@@ -104,6 +105,8 @@ class _Search:
         )
         self.kept = [index for index in self.network.relaxed_operands if index not in self.network.affine_prefix]
         self.domains = torch.zeros(len(cases), dtype=torch.int64, device=graph.device)
+        self.runs, self.tried = True, False
+        self.real_alone = torch.zeros(len(cases), dtype=torch.bool, device=graph.device)
         self.smallest = torch.full((len(cases),), torch.inf, dtype=graph.dtype, device=graph.device)
         self.method = (
             METHODS["crown"]
@@ -151,6 +154,9 @@ class _Search:
                 continue
             if found is None and len(left) and self._stuck(left):
                 stack.append(left)
+                if self.runs:  # real numbers alone may still be told from the threshold
+                    self.runs = False
+                    continue
                 reason = "a part as small as arithmetic allows stays within rounding of the threshold"
                 break
             if len(left):
@@ -165,18 +171,17 @@ class _Search:
         lower, upper = self._whole(boxes)
         shape = self.network.graph.input_shape
         region = Region(lower.reshape(-1, *shape), upper.reshape(-1, *shape))
-        roundoff = Roundoff(self.network, run=False) if provable(self.network, self.method) else None
-        known = self._known(boxes)
-        linear = propagate(self.network, region, self.method, self.effort, known=known, roundoff=roundoff)
+        linear = self._bounded(region, self._known(boxes))
         matrices = self.questions.matrix[boxes.owner]
         passed: dict[int, Tensor] = {}
-        slopes, constants = linear.lines(Functions.of(self.network.graph.output, matrices), passed=passed)
+        slopes, constants, toll = linear.lines(Functions.of(self.network.graph.output, matrices), passed=passed)
         slopes, constants = slopes.expand(len(boxes), -1, -1), constants.expand(len(boxes), -1)
         minimum = constants + region.minimum(slopes)
-        need = rounding(self.questions, linear, minimum, boxes.owner)
-        margins = self.questions.margins(self.questions.excess(minimum - need, boxes.owner), boxes.owner)
+        reals, runs = toll.of_reals(minimum), toll.off(minimum)
+        margins, sure = box_margins(self.questions, linear, reals, runs if self.runs else None, boxes.owner)
         worst = margins.amin(1)
         closed = worst > 0
+        self.real_alone[boxes.owner[closed & ~sure]] = True
         self.smallest.scatter_reduce_(0, boxes.owner[closed], worst[closed], "amin")
         rows = torch.nonzero(~closed)[:, 0]
         bounds = {index: _rows_of(linear.bounds[index].flat(len(boxes)), rows) for index in self.kept}
@@ -187,7 +192,12 @@ class _Search:
         left = Boxes(boxes.lower[rows], boxes.upper[rows], boxes.owner[rows], ids[rows], bounds)
         if not len(rows):
             return left, left.lower, None
-        slopes, constants = slopes[rows], constants[rows] - need[rows] - self.questions.offset[left.owner]
+        slopes, constants = slopes[rows], toll.off(constants)[rows] - self.questions.offset[left.owner]
+        if not self.runs:  # what is cut away has to exceed what rounding typically does to a run
+            self.real_alone[left.owner] = True
+            constants = constants - execution_noise(
+                linear.take(rows), self.network.graph.output, matrices[rows], typical=True
+            )
         found = self.witnesses.at_minimisers(slopes, region.take(rows), left.owner)
         constants = constants + _least(slopes, lower[rows], upper[rows], self.whole)
         slopes = slopes[:, :, self.varying]
@@ -201,6 +211,16 @@ class _Search:
         if bool(empty.any()):
             return left.take(~empty), score[~empty], found
         return left, score, found
+
+    def _bounded(self, region: Region, known: Mapping[int, Bounds]) -> LinearBounds:
+        """Bounds of all nodes, of runs as well as of real numbers as long as that costs little."""
+        while True:
+            roundoff = Roundoff(self.network, run=self.runs)
+            linear = propagate(self.network, region, self.method, self.effort, known=known, roundoff=roundoff)
+            if self.tried or not self.runs or roundoff.affordable(linear.bounds):
+                self.tried = True
+                return linear
+            self.runs = False
 
     def _known(self, boxes: Boxes) -> dict[int, Bounds]:
         nodes = self.network.graph.nodes
@@ -252,7 +272,9 @@ class _Search:
                 result.append(Outcome(Verdict.UNKNOWN, reason, None, count, left))
             else:
                 proof = None if self.tree is None else self.tree.of(case)
-                result.append(Outcome(Verdict.VERIFIED, "every part is proved", bound, count, 0, proof=proof))
+                runs = not bool(self.real_alone[case])
+                reason_of = "every part is proved"
+                result.append(Outcome(Verdict.VERIFIED, reason_of, bound, count, 0, runs=runs, proof=proof))
         return result
 
 

@@ -84,7 +84,7 @@ class Layout:
         known = self.root.roundoff
         if known is not None and known.reach:
             return known
-        return Roundoff.over(self.network, self.root.bounds, self.samples)
+        return Roundoff.over(self.network, self.root.bounds, self.samples, run=self.root.runs)
 
     def compact(self) -> tuple[Tensor, Tensor]:
         """Bounds ``[s, width]`` of the root."""

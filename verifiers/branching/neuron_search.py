@@ -14,7 +14,7 @@ from verifiers.branching.branching import Ranking, halves, rank
 from verifiers.branching.domains import Domains, Pool
 from verifiers.branching.exact_leaf import PRICES, solved
 from verifiers.branching.neuron_tree import NeuronTree
-from verifiers.branching.problem import Problem
+from verifiers.branching.problem import Problem, Proved
 from verifiers.branching.standings import Standings
 from verifiers.branching.trial import TIE, Trial
 from verifiers.deadline import Deadline, OutOfTimeError
@@ -81,13 +81,14 @@ class NeuronSearch:
             start = replace(start, leaf=roots[start.clause])
         start = self._improved(start, FIRST_STEPS, FIRST_RATE)
         best = torch.full((len(problem.present),), -torch.inf, dtype=torch.float64, device=start.bound.device)
-        sure = torch.full_like(start.bound, -torch.inf)
+        sure, runs = (torch.full_like(start.bound, -torch.inf) for _ in range(2))
         promising = torch.nonzero(start.bound > 0)[:, 0]
         if len(promising):
-            sure[promising] = self._confirmed(start.take(promising))
+            confirmed = self._confirmed(start.take(promising))
+            sure[promising], runs[promising] = confirmed.bound, confirmed.runs
         best = best.scatter_reduce(0, start.clause, sure, "amax")
         top = (sure == best[start.clause]) & (sure > 0)
-        self._close(start.take(top), sure[top])
+        self._close(start.take(top), Proved(sure[top], runs[top]))
         self._pool.put(self._mixed(start.take(best[start.clause] <= 0)))
         self.standings.begun(self._pool.worst)
         self._settle()
@@ -154,8 +155,9 @@ class NeuronSearch:
         promising = torch.nonzero(~open_)[:, 0]
         if len(promising):
             sure = self._confirmed(parts.take(promising))
-            open_[promising] = ~(sure > 0)
-            self._close(parts.take(promising[sure > 0]), sure[sure > 0])
+            proved = sure.bound > 0
+            open_[promising] = ~proved
+            self._close(parts.take(promising[proved]), sure.take(proved))
         return parts.take(open_)
 
     def _improved(self, domains: Domains, steps: int, rate: float) -> Domains:
@@ -177,16 +179,16 @@ class NeuronSearch:
         self.standings.bounded(self._problem.case[domains.clause])
         return Domains.cat(parts)
 
-    def _confirmed(self, domains: Domains) -> Tensor:
+    def _confirmed(self, domains: Domains) -> Proved:
         """Bounds in float64, in batches half as large."""
-        parts, start = [domains.bound[:0]], 0
+        parts, start = [Proved(domains.bound[:0], domains.bound[:0])], 0
         while start < len(domains):
             part = domains.take(slice(start, start + max(1, self._rows // 2)))
             found = self._fitting(lambda part: self._problem.confirmed(part, self._effort), part)
             if found is not None:
                 parts.append(found)
                 start += len(part)
-        return torch.cat(parts)
+        return Proved.cat(parts)
 
     def _fitting(self, call: Callable[[Domains], Result], domains: Domains) -> Result | None:
         """What ``call`` makes of domains; None, and smaller batches from now on, where memory does not suffice."""
@@ -198,10 +200,10 @@ class NeuronSearch:
             self._most = self._rows = max(1, len(domains) // 2)
             return None
 
-    def _close(self, domains: Domains, bounds: Tensor) -> None:
-        self.standings.closed(self._problem.case[domains.clause], bounds)
+    def _close(self, domains: Domains, sure: Proved) -> None:
+        self.standings.closed(self._problem.case[domains.clause], sure.bound, sure.runs > 0)
         if self._tree is not None and len(domains):
-            self._tree.close(domains, bounds)
+            self._tree.close(domains, sure.bound)
 
     def _mixed(self, domains: Domains) -> Domains:
         """One domain per clause: its best constraint, and where there are several, some of each."""
@@ -234,7 +236,7 @@ class NeuronSearch:
                 return False
             self._show(leaf.point[None], domain)
             sure = self._problem.confirmed(leaf.domain, self._effort)
-            if bool(sure[0] > 0):
+            if bool(sure.bound[0] > 0):
                 self._close(leaf.domain, sure)
                 return True
         return False

@@ -248,7 +248,7 @@ class _Run:
             parts.append(better)
         if not changed:
             return None
-        return LinearBounds(root.network, root.region, joined(parts), root.rules)
+        return LinearBounds(root.network, root.region, joined(parts), root.rules, runs=root.runs)
 
     def _stop(self, reason: str) -> None:
         if self._search is not None:

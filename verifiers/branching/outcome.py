@@ -30,6 +30,7 @@ class Outcome:
         domains: how many were bounded.
         open: how many are neither split nor proved.
         witness: ``[*shape]``, for FALSIFIED.
+        runs: VERIFIED holds for every float32 run as well, not only for real numbers.
         proof: the tree, where it was asked for.
     """
 
@@ -39,4 +40,5 @@ class Outcome:
     domains: int = 0
     open: int = 0
     witness: Tensor | None = None
+    runs: bool = False
     proof: ProofTree | None = None

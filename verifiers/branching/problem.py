@@ -25,6 +25,28 @@ ENOUGH = 1.02
 
 
 @dataclass(frozen=True, eq=False)
+class Proved:
+    """What is proved of domains; positive is a proof.
+
+    Attributes:
+        bound: float64 ``[n]``, over the real numbers, less the noise of the problem; or ``runs``, if that is better.
+        runs: float64 ``[n]``, in every float32 run; minus infinity where bounds of inner neurons are not those of runs.
+    """
+
+    bound: Tensor
+    runs: Tensor
+
+    def take(self, rows: Tensor) -> Proved:
+        """Of the domains at ``rows``, mask or indices."""
+        return Proved(self.bound[rows], self.runs[rows])
+
+    @classmethod
+    def cat(cls, parts: Sequence[Proved]) -> Proved:
+        """Of all domains, in order."""
+        return cls(torch.cat([part.bound for part in parts]), torch.cat([part.runs for part in parts]))
+
+
+@dataclass(frozen=True, eq=False)
 class Problem:
     """What all domains share: ``c`` clauses, of cases over one or several input sets.
 
@@ -135,13 +157,13 @@ class Problem:
         bound = torch.maximum(best, domains.bound)
         return replace(domains, bound=bound, slopes=slopes, multipliers=multipliers, weights=weights)
 
-    def confirmed(self, domains: Domains, effort: Effort) -> Tensor:
-        """Bounds ``[n]`` by one pass in float64 with the domains' slopes and multipliers, less all that it may have
-        rounded, and what that may be worth to a run; positive is a proof."""
+    def confirmed(self, domains: Domains, effort: Effort) -> Proved:
+        """Bounds by one pass in float64 with the domains' slopes and multipliers, less all that it may have rounded."""
         effort.check()
         search = self.search(domains, effort, single=False)
-        found = search.bound()
+        runs, reals = search.rounded()
         noise = (self.noise[domains.clause] * domains.weights).sum(1)
         total = domains.weights.sum(1).clamp_min(1.0)  # the best constraint exceeds zero by the mixture's share of it
-        result = (found - noise - search.mixing) / total
-        return torch.where(torch.isfinite(result), result, -torch.inf)
+        if not self.layout.root.runs:
+            runs = torch.full_like(runs, -torch.inf)
+        return Proved(torch.maximum(reals - noise, runs) / total, runs / total)

@@ -18,7 +18,7 @@ from verifiers.branching.branching import halves, rank
 from verifiers.branching.domains import Domains
 from verifiers.branching.layout import open_neurons
 from verifiers.branching.neuron_tree import NeuronTree
-from verifiers.branching.problem import Problem
+from verifiers.branching.problem import Problem, Proved
 from verifiers.branching.root import optimised, ordered, sound
 from verifiers.interval import Bounds
 from verifiers.linear_bounds import LinearBounds
@@ -97,7 +97,7 @@ def refined(
             bounds[index] = trees.grown(current, part)
             allowance.spend(trees.count)
             changed = True
-    return LinearBounds(root.network, root.region, bounds, root.rules) if changed else root
+    return LinearBounds(root.network, root.region, bounds, root.rules, runs=root.runs) if changed else root
 
 
 class _Trees:
@@ -124,7 +124,8 @@ class _Trees:
             allowance.spend(self.count - bounded)
             before, width = width, self._width(found)
             idle = idle + 1 if before - width < GAIN * before else 0
-        confirmed = torch.cat([problem.confirmed(part, effort) for part in self._parts(found)])
+        sure = Proved.cat([problem.confirmed(part, effort) for part in self._parts(found)])
+        confirmed = sure.runs if problem.layout.root.runs else sure.bound
         if tree is not None:
             tree.close(found, confirmed)
         least = self._least(found, confirmed)

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from robust.graph import Node
 from robust.properties.rounding import outward
-from verifiers.bounding import provable
 from verifiers.branching.layout import Layout, open_neurons
 from verifiers.branching.neuron_tree import NeuronTree
 from verifiers.branching.root_trees import keep_bounds
@@ -23,7 +22,7 @@ from verifiers.network import Network
 from verifiers.propagation import propagate, samples_together
 from verifiers.region import Region
 from verifiers.relaxations.maximum import MaximumRelaxation
-from verifiers.roundoff import Roundoff
+from verifiers.roundoff import Roundoff, dependable
 from verifiers.slope_search import Choice, SlopeSearch
 
 
@@ -42,17 +41,29 @@ def root_bounds(network: Network, region: Region, effort: Effort, steps: int) ->
 def crown_bounds(network: Network, region: Region, effort: Effort) -> LinearBounds:
     """Bounds by CROWN in float64; computed in float32, less its rounding, where that is known.
 
+    They enclose what float32 runs compute as well, unless that would make them much wider (``LinearBounds.runs``).
+
     Args:
         network: in float64.
         region: ``n`` sets, in float64.
         effort: limits.
     """
     single = network.to(torch.float32)
-    if not provable(single, "crown"):
-        return propagate(network, region, METHODS["crown"], effort, roundoff=Roundoff(network, run=False))
-    found = propagate(single, region.to(torch.float32), METHODS["crown"], effort, roundoff=Roundoff(single, run=False))
+    rough = single if dependable(single) else network
+    found = _propagated(rough, region.to(rough.graph.dtype), effort)
+    if rough is network:
+        return found
     bounds = {index: Bounds(ends.lower.double(), ends.upper.double()) for index, ends in found.bounds.items()}
-    return LinearBounds(network, region, {**bounds, 0: Bounds(region.lower, region.upper)})
+    return LinearBounds(network, region, {**bounds, 0: Bounds(region.lower, region.upper)}, runs=found.runs)
+
+
+def _propagated(network: Network, region: Region, effort: Effort) -> LinearBounds:
+    """CROWN in the network's arithmetic, for runs where that costs little."""
+    roundoff = Roundoff(network, run=True)
+    found = propagate(network, region, METHODS["crown"], effort, roundoff=roundoff)
+    if roundoff.affordable(found.bounds):
+        return found
+    return propagate(network, region, METHODS["crown"], effort, roundoff=Roundoff(network, run=False))
 
 
 def tightened(
@@ -73,13 +84,13 @@ def tightened(
         open_ = open_neurons(current, index)
         if steps and bool(open_.any()):
             bounds[index] = optimised(current, index, open_, effort, steps, trees)
-    return LinearBounds(network, region, bounds, linear.rules)
+    return LinearBounds(network, region, bounds, linear.rules, runs=linear.runs)
 
 
 def sound(linear: LinearBounds, bounds: Mapping[int, Bounds]) -> LinearBounds:
     """Passes over the same sets with other bounds of all nodes, that allow for their own rounding."""
-    roundoff = Roundoff.over(linear.network, bounds, len(linear.region))
-    return LinearBounds(linear.network, linear.region, bounds, linear.rules, roundoff=roundoff)
+    roundoff = Roundoff.over(linear.network, bounds, len(linear.region), run=linear.runs)
+    return LinearBounds(linear.network, linear.region, bounds, linear.rules, roundoff=roundoff, runs=linear.runs)
 
 
 def optimised(

@@ -146,6 +146,7 @@ class SplitSearch(SlopeSearch):
         return cls(
             linear,
             effort=effort,
+            apart=not single,
             node=layout.node,
             whole=whole,
             questions=questions.to(dtype),
@@ -158,8 +159,13 @@ class SplitSearch(SlopeSearch):
 
     def bound(self) -> Tensor:
         """One pass: bounds ``[n]``; minus infinity where they are no numbers. In float64 less what the pass rounds."""
-        found = self._descend(self.functions)[:, 0]
-        return torch.where(torch.isfinite(found), found, -torch.inf)
+        return _finite(self._descend(self.functions)[:, 0])
+
+    def rounded(self) -> tuple[Tensor, Tensor]:
+        """One pass in float64: bounds ``[n]`` less all that is charged, and less what is charged for real numbers."""
+        self._descend(self.functions)
+        runs, reals, _ = (part[:, 0] for part in self._last)
+        return _finite(runs - self.mixing), _finite(reals - self.mixing)
 
     def climb(self, rate: float) -> None:
         """One step of all parameters from where the last pass was minimal; fills ``values`` and ``outputs``."""
@@ -242,3 +248,7 @@ class SplitSearch(SlopeSearch):
     def _by_set(self, coefficients: Tensor) -> Tensor:
         """Functions of the input ``[sets, functions of each, inputs]``."""
         return coefficients.reshape(1, len(coefficients), -1) if len(self.whole) == 1 else coefficients
+
+
+def _finite(found: Tensor) -> Tensor:
+    return torch.where(torch.isfinite(found), found, -torch.inf)

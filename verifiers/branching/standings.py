@@ -37,14 +37,16 @@ class Standings:
         self.count, self.live = earlier.clone(), torch.ones_like(earlier, dtype=torch.bool)
         self._closed = torch.full_like(self._first, torch.inf)
         self._stuck, self._lowest_stuck = torch.zeros_like(earlier), self._closed.clone()
+        self._real_alone = torch.zeros_like(self.live)
         self._reasons: dict[int, str] = {}
 
     def bounded(self, cases: Tensor) -> None:
         """Domains of ``cases [n]`` were bounded."""
         self.count.index_add_(0, cases, torch.ones_like(cases))
 
-    def closed(self, cases: Tensor, bounds: Tensor) -> None:
-        """Leaves of ``cases [n]`` were proved with ``bounds [n]``."""
+    def closed(self, cases: Tensor, bounds: Tensor, runs: Tensor) -> None:
+        """Leaves of ``cases [n]`` were proved with ``bounds [n]``; ``runs [n]``: for every float32 run as well."""
+        self._real_alone[cases[~runs]] = True
         self._closed.scatter_reduce_(0, cases, bounds, "amin")
 
     def stuck(self, case: int, bound: float, reason: str) -> None:
@@ -88,7 +90,8 @@ class Standings:
             return
         count = int(self.count[case])
         reason = f"all {count} domains of split neurons are proved"
-        self._leave(case, Outcome(Verdict.VERIFIED, reason, bound, count, proof=self._proof(case)))
+        runs = not bool(self._real_alone[case])
+        self._leave(case, Outcome(Verdict.VERIFIED, reason, bound, count, runs=runs, proof=self._proof(case)))
 
     def stopped(self, case: int, reason: str, open_: int, worst: float) -> None:
         """A case is given up."""

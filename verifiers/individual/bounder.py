@@ -14,7 +14,7 @@ from verifiers.methods import METHODS
 from verifiers.network import Network
 from verifiers.propagation import propagate
 from verifiers.region import Region
-from verifiers.rounding import needed
+from verifiers.rounding import execution_noise
 from verifiers.roundoff import Roundoff
 
 BATCH = 2048
@@ -53,16 +53,22 @@ class Bounder:
         shape = self.network.graph.input_shape
         low, high = (end.to(self.matrix.device).reshape(-1, *shape) for end in ends)
         region = Region(low, high)
-        roundoff = Roundoff(self.network, run=False)
+        roundoff = Roundoff(self.network, run=True)
         linear = propagate(self.network, region, METHODS["crown"], self.effort, roundoff=roundoff)
         matrices = self.matrix.expand(len(boxes), -1, -1)
-        slopes, constants = linear.lines(Functions.of(self.network.graph.output, matrices))
+        slopes, constants, toll = linear.lines(Functions.of(self.network.graph.output, matrices))
         slopes, constants = slopes.expand(len(boxes), -1, -1), constants.expand(len(boxes), -1)
-        excess = constants + region.minimum(slopes) - self.offset
-        excess = torch.nan_to_num(excess, nan=-torch.inf, posinf=-torch.inf) - self.slack * matrices.abs().sum(2)
-        offsets = self.offset.expand(len(boxes), -1)
-        excess = excess - needed(linear, matrices, offsets, lambda need: (excess > need).any(1))
-        return (excess > 0).cpu(), slopes.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0).cpu()
+        minimum, wanted = constants + region.minimum(slopes), self.offset + self.slack * matrices.abs().sum(2)
+        reals, runs = (
+            torch.nan_to_num(part, nan=-torch.inf, posinf=-torch.inf) - wanted
+            for part in (toll.of_reals(minimum), toll.off(minimum))
+        )
+        near = torch.nonzero(((reals > 0) & (runs <= 0)).any(1))[:, 0]
+        proved = runs > 0
+        if len(near):
+            noise = execution_noise(linear.take(near), self.network.graph.output, matrices[near], typical=True)
+            proved[near] |= reals[near] > noise
+        return proved.cpu(), slopes.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0).cpu()
 
     def reach(self, boxes: Boxes, slopes: Tensor) -> Tensor:
         """How much each dimension moves the question, ``[n, dimensions]``; 0 where it cannot be halved."""

@@ -13,7 +13,7 @@ from robust.errors import GraphError, SubjectError
 from robust.graph import Graph
 from robust.properties import Halfspaces, Property
 from robust.properties.lattice import LatticeBox
-from robust.record import Verdict, VerdictResult
+from robust.record import Meanings, Verdict, VerdictResult
 from verifiers.margins import require_fit
 from verifiers.smt.emit import Constraint, smtlib
 from verifiers.smt.encode import UNIT_32, Encoding, Size, TooLargeError, encode
@@ -26,6 +26,7 @@ Replay = Callable[[Tensor], Tensor]
 """From inputs ``[n, *input_shape]`` to the real model's outputs ``[n, outputs]``."""
 TRIED = 16
 """Points at which the real model is compared with exact arithmetic before anything is said of it."""
+BOTH = Meanings(Verdict.VERIFIED, Verdict.VERIFIED)
 DIGITS = (5, 9, None)
 """Binary digits of the coefficients in the questions that are asked one after the other; None for the exact one."""
 
@@ -224,7 +225,7 @@ def _row(encoding: Encoding, constraint: Constraint) -> Row:
 
 def _verified(reason: str, margin: float | None) -> VerdictResult:
     return VerdictResult(
-        verdict=Verdict.VERIFIED, reason=reason, engine="z3", arithmetic=ARITHMETIC, lower_bound=margin
+        verdict=Verdict.VERIFIED, reason=reason, engine="z3", arithmetic=ARITHMETIC, meanings=BOTH, lower_bound=margin
     )
 
 

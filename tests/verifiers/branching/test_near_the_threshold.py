@@ -34,7 +34,7 @@ def by_bounds(network: Network, case: Property) -> bool:
     clause = case.unsafe.clauses[0]
     region = region_of([case.inputs])
     found = confirmed_bounds(network, region, clause.matrix[None], clause.offset[None], "crown", Effort())
-    return bool(found > 0)
+    return bool(found.reals > 0)
 
 
 @pytest.mark.parametrize("engine", [by_inputs, by_neurons, by_bounds])

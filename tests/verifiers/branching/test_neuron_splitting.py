@@ -81,7 +81,7 @@ def test_one_split_proves_by_hand_what_lines_cannot() -> None:
     with torch.no_grad():
         whole = problem.improve(problem.start(), 40, 0.25, Effort())
         parts = problem.improve(halves(problem, whole, torch.tensor([[0]]), None), 60, 0.25, Effort())
-        sure = problem.confirmed(parts, Effort())
+        sure = problem.confirmed(parts, Effort()).bound
     assert float(whole.bound) == pytest.approx(-0.25, abs=1e-5)
     assert 0.24 < float(sure[0]) <= 1.25  # it stops where it is content
     assert float(sure[1]) == pytest.approx(0.25, abs=1e-2)
@@ -159,9 +159,9 @@ def test_no_multipliers_exceed_the_split_problem(seed: int) -> None:
             tried = replace(domains, multipliers=guess, slopes=wild)
             for single in (True, False):
                 assert float(problem.search(tried, Effort(), single=single).bound()) <= least + 1e-4 * (1 + scale)
-            assert float(problem.confirmed(tried, Effort())) <= least
+            assert float(problem.confirmed(tried, Effort()).bound) <= least
         best = problem.improve(domains, 60, 0.25, Effort())
-        assert float(problem.confirmed(best, Effort())) <= least
+        assert float(problem.confirmed(best, Effort()).bound) <= least
         assert float(best.bound) >= float(problem.search(domains, Effort()).bound()) - 1e-6
 
 
@@ -183,7 +183,7 @@ def test_a_decided_domain_is_bounded_by_its_programme() -> None:
             ]
             least = exact_minimum(module, inputs.lower, inputs.upper, torch.ones(1).double(), splits)
             leaves = [solved(problem, domain, price) for price in PRICES]
-            sure = max(float(problem.confirmed(leaf.domain, Effort())) for leaf in leaves if leaf is not None)
+            sure = max(float(problem.confirmed(leaf.domain, Effort()).bound) for leaf in leaves if leaf is not None)
             if math.isinf(least):
                 empty += 1
                 assert sure > 0
