@@ -95,6 +95,7 @@ def _bound(work: Work, method: str | Method, wanted: Sequence[int] | None = None
             break
         margins = [margin.reals for margin in found]
         work.runs.update({place: margin.runs > 0 for place, margin in zip(places, found, strict=True)})
+        work.real.update(place for place, margin in zip(places, found, strict=True) if margin.holds_in_reals)
         if work.keep_proof:
             margins = _with_proofs(work, places, margins, method)
         for place, margin in zip(places, margins, strict=True):
@@ -144,6 +145,6 @@ def bound_margins(
         if len(near):
             noise = noise_at_middle(network.to(torch.float64), region.take(near), matrices[near])
             reals = reals.index_copy(0, near, torch.maximum(reals[near] - noise, found.runs[near]))
-        return replace(found, reals=reals)
+        return replace(found, reals=reals, bare=found.reals)
 
     return proved_margins(network, cases, lower)

@@ -138,11 +138,13 @@ class Confirmed:
         reals: of the network as a function of real numbers.
         runs: of what every float32 run of the graph computes, too; at most ``reals``.
         computed: an estimate of both, where neither is positive; not to be relied on.
+        bare: ``reals`` before whoever asked took an allowance for runs from it; None: there is none.
     """
 
     reals: Tensor
     runs: Tensor
     computed: Tensor
+    bare: Tensor | None = None
 
 
 def confirmed_bounds(

@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from robust.properties import Property
 from robust.record.answer import Meanings, Verdict
-from verifiers.bound_stages import alpha_crown, crown, interval, splittable, zonotope
+from verifiers.bound_stages import alpha_crown, bound_margins, crown, interval, splittable, zonotope
 from verifiers.branching.input_splitting import split_inputs
 from verifiers.branching.neuron_splitting import split_many
 from verifiers.branching.outcome import Replay, Search
@@ -179,7 +179,10 @@ def _refuted(network: Network | None, cases: Sequence[Property], found: Decision
     """What a witness of the real model says of real numbers: whether it is one there too."""
     real = Verdict.UNKNOWN
     if network is not None and found.witness is not None and found.case is not None:
-        real = Verdict.FALSIFIED if reached_surely(network, cases[found.case].unsafe, found.witness) else real
+        if reached_surely(network, cases[found.case].unsafe, found.witness):
+            real = Verdict.FALSIFIED
+        elif all(margin.holds_in_reals for margin in bound_margins(network, cases, "crown")):
+            real = Verdict.VERIFIED
     return Meanings(real, Verdict.FALSIFIED)
 
 
@@ -189,5 +192,8 @@ def _unknown(work: Work, worst: float | None) -> Decision:
         return Decision(Verdict.UNKNOWN, f"time ran out: {share}", timed_out=True, bound=worst)
     if work.network is None:
         return Decision(Verdict.UNKNOWN, f"the model cannot be bounded, and no witness was found: {share}")
+    if work.real.issuperset(work.open):
+        reason = f"the rest holds over the real numbers, by less than what a float32 run may round: {share}"
+        return Decision(Verdict.UNKNOWN, reason, bound=worst, meanings=Meanings(Verdict.VERIFIED, Verdict.UNKNOWN))
     short = f", bounds fall short at {worst:.3g}" if worst is not None else ""
     return Decision(Verdict.UNKNOWN, f"neither proof nor witness: {share}{short}", bound=worst)

@@ -62,6 +62,7 @@ class Work:
         open: cases that are neither proved nor broken.
         margins: best proved distance per case so far.
         runs: whether a case's proof holds for every float32 run as well.
+        real: cases that are proved over the real numbers, if only by less than what a run may round.
         keep_proof: a case counts as proved only when there is a tree that proves it.
         proofs: the trees of proved cases, if they are kept.
         provers: the stages that proved them.
@@ -75,6 +76,7 @@ class Work:
     open: list[int] = field(default_factory=list)
     margins: dict[int, float] = field(default_factory=dict)
     runs: dict[int, bool] = field(default_factory=dict)
+    real: set[int] = field(default_factory=set)
     keep_proof: bool = False
     proofs: dict[int, ProofTree] = field(default_factory=dict)
     provers: dict[int, str] = field(default_factory=dict)

@@ -33,10 +33,17 @@ class Margin:
     Attributes:
         reals: over the real numbers, less the allowance for runs that whoever asked makes.
         runs: in every float32 run.
+        bare: over the real numbers, with no allowance for runs; None: as ``reals``.
     """
 
     reals: float
     runs: float
+    bare: float | None = None
+
+    @property
+    def holds_in_reals(self) -> bool:
+        """Whether the property is proved over the real numbers, though a run may differ."""
+        return self.reals > 0 or (self.bare is not None and self.bare > 0)
 
 
 def proved_margins(network: Network, properties: Sequence[Property], lower: Lower) -> list[Margin]:
@@ -60,13 +67,10 @@ def proved_margins(network: Network, properties: Sequence[Property], lower: Lowe
         matrices = _padded([torch.cat([c.matrix for c in item.unsafe.clauses]) for item in chosen])
         offsets = _padded([torch.cat([c.offset for c in item.unsafe.clauses]) for item in chosen])
         bounds = lower(network, region, matrices, offsets)
-        reals, runs = (  # min() passes NaN over
-            torch.nan_to_num(part, nan=-torch.inf, posinf=-torch.inf, neginf=-torch.inf)
-            for part in (torch.maximum(bounds.reals, bounds.computed.clamp_max(0)), bounds.runs)
-        )
-        margins = [
-            Margin(_margin(item, one), _margin(item, two)) for item, one, two in zip(chosen, reals, runs, strict=True)
-        ]
+        parts = [torch.maximum(bounds.reals, bounds.computed.clamp_max(0)), bounds.runs]
+        parts += [] if bounds.bare is None else [bounds.bare]
+        clean = [torch.nan_to_num(part, nan=-torch.inf, posinf=-torch.inf, neginf=-torch.inf) for part in parts]
+        margins = [Margin(*(_margin(item, row) for row in rows)) for item, *rows in zip(chosen, *clean, strict=True)]
         found.update(zip(places, margins, strict=True))
     return [found[i] for i in range(len(properties))]
 

@@ -122,7 +122,8 @@ class Solver:
             return Answer("unsat", found.reason, found.stage, query, meanings=said, proofs=trees, graph=graph)
         if found.verdict is Verdict.UNKNOWN or found.witness is None or found.case is None:
             reason = found.reason if not bound.why_not else f"{found.reason}; no bounds: {bound.why_not}"
-            return Answer("timed-out" if found.timed_out else "unknown", reason, found.stage, query)
+            result = "timed-out" if found.timed_out else "unknown"
+            return Answer(result, reason, found.stage, query, meanings=found.meanings)
         outputs = bound.models.replay(found.witness[None])[0, : query.answers]
         texts = _texts(query.cases[found.case], found.witness)
         answers = tuple(outputs.tolist())

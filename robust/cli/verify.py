@@ -147,6 +147,7 @@ def _answer(
     arguments: argparse.Namespace, query: Path, models: dict[str, Path], seconds: float | None, start: float
 ) -> int:
     from robust.cli.solve import Solver
+    from robust.record.answer import NEITHER
     from verifiers.deadline import Deadline
 
     kept = arguments.proof
@@ -161,7 +162,7 @@ def _answer(
     with _SPOKEN:
         _say(found.text())
         if not arguments.network or found.result in ("unknown", "timed-out"):
-            holds = f" ({found.meanings.sentence})" if found.result in ("sat", "unsat") else ""
+            holds = f" ({found.meanings.sentence})" if found.meanings != NEITHER else ""
             said = f"{found.stage + ': ' if found.stage else ''}{found.reason}{holds}"
             print(said, file=sys.stderr)  # noqa: T201
         return EXIT_UNSAT if arguments.network else _status(found)
