@@ -63,6 +63,28 @@ class Network:
         return {index: value for index, value in found.items() if value is not None}
 
     @cached_property
+    def drifts(self) -> dict[int, tuple[float, Tensor]]:
+        """Affine node whose constants are not the model's own -> by which share they may be off, and the magnitudes
+        ``[elements]`` that the constant which is added was added up from."""
+        found = {}
+        for node in self.graph.nodes:
+            if node.inexact is not None and node.kind is Kind.AFFINE:
+                found[node.index] = (node.inexact.share, self._added_up(node, node.inexact.magnitude))
+        return found
+
+    def _added_up(self, node: Node, magnitude: Tensor | None) -> Tensor:
+        if magnitude is None:
+            offset = self.offsets.get(node.index)
+            zero = torch.zeros(node.elements, dtype=self.graph.dtype, device=self.graph.device)
+            return zero if offset is None else offset.abs()
+        magnitude = magnitude.to(self.graph.device, self.graph.dtype)
+        if node.op == "convolution":
+            magnitude = magnitude.reshape(-1, *[1] * (len(node.rest) - 1))
+        if magnitude.ndim == len(node.rest) + 1:
+            magnitude = magnitude[0]
+        return magnitude.expand(node.rest).repeat(node.factor, *[1] * (len(node.rest) - 1)).flatten()
+
+    @cached_property
     def matrices(self) -> dict[int, Tensor]:
         """Node that is a matrix product of a vector -> its matrix ``[elements, elements of the operand]``."""
         flat = {node.index for node in self.graph.nodes if len(node.shape) == 1}

@@ -172,13 +172,23 @@ class Roundoff:
         charge = ABOVE * gamma(backward + 3, self._unit) * magnitude
         if offset is not None:
             charge = charge + ABOVE * gamma(len(offset) + len(self.network.graph.nodes) + 2, self._unit) * offset.abs()
+        drift = self._drift(node, magnitude)
+        if drift is not None:  # real numbers, too, are those of the model's own constants
+            charge = charge + drift
         own = None
         if self.run and forward:
             own = ABOVE * gamma(forward + 1, RUN_UNIT) * magnitude + RUN_TINY * forward
             self._own[node.index] = own
         self._affine[node.index] = charge if own is None else charge + own
         lost = 2 * ABOVE * gamma(forward + 2, self._unit) * magnitude + tiny * forward if forward else None
+        if drift is not None:
+            lost = drift if lost is None else lost + drift
         return own, lost
+
+    def _drift(self, node: Node, magnitude: Tensor) -> Tensor | None:
+        """How far a node may be off because its constants are not the model's own: ``[batch, elements]``."""
+        found = self.network.drifts.get(node.index)
+        return None if found is None else ABOVE * found[0] * (magnitude + found[1])
 
     def of_points(self, node: Node, points: Sequence[Tensor], errors: Sequence[Tensor], batch: int) -> Tensor:
         """How far an affine node may be off where its operands are computed points: ``[batch, elements]``.
@@ -200,8 +210,11 @@ class Roundoff:
                 carried = (carried - offset).clamp_min(0) + self.gamma(4) * (carried.abs() + offset.abs())
         tiny = torch.finfo(carried.dtype).tiny
         lost = ABOVE * carried + tiny * forward
+        magnitude = self._magnitude(node, sizes, batch, offset)
         if forward:
-            lost = lost + 2 * ABOVE * gamma(forward + 2, self._unit) * self._magnitude(node, sizes, batch, offset)
+            lost = lost + 2 * ABOVE * gamma(forward + 2, self._unit) * magnitude
+        drift = self._drift(node, magnitude)
+        lost = lost if drift is None else lost + drift
         own = self._own.get(node.index)
         return lost if own is None else lost + own
 
@@ -225,6 +238,8 @@ class Roundoff:
         shaped = [size.reshape(source.batched(batch)) for size, source in zip(sizes, sources, strict=True)]
         magnitude = self._magnitude(node, shaped, batch, self.network.offsets.get(node.index))
         lost = self.of_form(magnitude, forward)
+        drift = self._drift(node, magnitude)
+        lost = lost if drift is None else lost + drift
         return lost if own is None else lost + own
 
     def of_prefix(self) -> float:

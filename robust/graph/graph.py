@@ -65,6 +65,23 @@ Argument = Any
 
 
 @dataclass(frozen=True, eq=False)
+class Inexact:
+    """How far constants of an affine node may be from the model's: they were made from these, and rounded.
+
+    Attributes:
+        share: of each coefficient, and of ``magnitude``.
+        magnitude: what the constant that is added was added up from, in its shape; None: it is taken as it is.
+    """
+
+    share: float
+    magnitude: Tensor | None = None
+
+    def to(self, device: torch.device) -> Inexact:
+        """The same elsewhere."""
+        return self if self.magnitude is None else Inexact(self.share, self.magnitude.to(device))
+
+
+@dataclass(frozen=True, eq=False)
 class Node:
     """One operation.
 
@@ -79,6 +96,7 @@ class Node:
         rest: the axes after the leading one.
         place: where in the model, for errors: ``features.0 (Conv2d)``.
         windows: for ``Kind.MAXIMUM``: int64 ``[elements, k]``, flat places in the operand's sample; -1 is padding.
+        inexact: for ``Kind.AFFINE``, where its constants are not the model's own; None: they are.
     """
 
     index: int
@@ -91,6 +109,7 @@ class Node:
     rest: tuple[int, ...]
     place: str = ""
     windows: Tensor | None = None
+    inexact: Inexact | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -183,6 +202,7 @@ class Graph:
                 node,
                 arguments={name: _cast(value, dtype, target) for name, value in node.arguments.items()},
                 windows=None if node.windows is None else node.windows.to(target),
+                inexact=None if node.inexact is None else node.inexact.to(target),
             )
             for node in self.nodes
         )

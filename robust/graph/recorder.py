@@ -45,7 +45,10 @@ SECOND_OUTPUT = -1
 
 @dataclass(frozen=True)
 class Step:
-    """One recorded operator; ``Operand.position`` counts *steps* here, and 0 is the input."""
+    """One recorded operator; ``Operand.position`` counts *steps* here, and 0 is the input.
+
+    ``made``: some of its constants are not among the model's own numbers, but were computed on the way.
+    """
 
     op: str
     kind: Kind
@@ -53,6 +56,7 @@ class Step:
     arguments: dict[str, Any]
     shape: tuple[int, ...]
     place: str
+    made: bool = False
 
 
 @dataclass(frozen=True)
@@ -83,6 +87,7 @@ class _Seen:
 class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Records operators that depend on ``x``; computes all others at once, so that they become constants.
 
+    ``own`` are the places in memory of the model's numbers (``memory_of``).
     With ``survey`` nothing is raised: what cannot be followed is noted in ``refusals`` and run as it is.
 
     Raises (from inside the module's forward):
@@ -92,6 +97,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     x: Tensor
     survey: bool = False
+    own: frozenset[int] = frozenset()
     refusals: list[Refusal] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
     places: list[str] = field(default_factory=list)
@@ -122,7 +128,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """
         seen = self._seen.get(id(tensor))
         if seen is None:
-            if _memory_of(tensor) in self._memory:
+            if memory_of(tensor) in self._memory:
                 raise UnsupportedOperatorError(
                     f"a tensor shares memory with one that depends on the input and was not made from it by an "
                     f"operator, at {self.place}",
@@ -329,7 +335,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             raise self.refused(op, f"{func} in {self.place} with {', '.join(sorted(varying))} dependent on the input")
         result = func(*args, **keywords)
         outputs = list(result) if isinstance(result, tuple | list) else [result]
-        self.steps.append(Step(op, kind, func, arguments, tuple(outputs[0].shape), self.place))
+        made = any(self._is_made(leaf) for leaf in tree_leaves((args, keywords)))
+        self.steps.append(Step(op, kind, func, arguments, tuple(outputs[0].shape), self.place, made))
         self.remember(outputs[0], len(self.steps) - 1)
         for other in outputs[1:]:
             self.remember(other, SECOND_OUTPUT)
@@ -345,6 +352,11 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             for argument in func._schema.arguments
         }
 
+    def _is_made(self, value: Any) -> bool:
+        if not isinstance(value, Tensor) or not value.is_floating_point() or self.step_of(value) is not None:
+            return False
+        return memory_of(value) not in self.own
+
     def _leaf(self, value: Any) -> Any:
         if isinstance(value, Tensor):
             step = self._used(value)
@@ -356,10 +368,10 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def remember(self, tensor: Tensor, step: int, written: bool = False) -> None:
         """A tensor holds what a step makes; ``written``: it was there before and has been overwritten."""
         self._seen[id(tensor)] = _Seen(tensor, step, None if written else tensor._version)
-        self._memory |= {_memory_of(tensor)} - {0}
+        self._memory |= {memory_of(tensor)} - {0}
 
 
-def _memory_of(tensor: Tensor) -> int:
+def memory_of(tensor: Tensor) -> int:
     """Where its numbers lie; 0 where that cannot be said, or where there are none."""
     try:
         return tensor.untyped_storage().data_ptr()

@@ -17,10 +17,10 @@ from torch import Tensor, nn
 
 from robust.errors import ControlFlowError, GraphError, RobustError, UnsupportedOperatorError
 from robust.graph.escapes import recording
-from robust.graph.graph import Argument, BatchConstant, BatchSize, Graph, Node, Operand
-from robust.graph.operators import Kind
+from robust.graph.graph import Argument, BatchConstant, BatchSize, Graph, Inexact, Node, Operand
+from robust.graph.operators import REARRANGING, Kind
 from robust.graph.passes import simplified
-from robust.graph.recorder import Recorder, Step
+from robust.graph.recorder import Recorder, Step, memory_of
 from robust.graph.running import evaluating, watching_places
 from robust.graph.windows import windows_of
 from robust.properties.input_sets import Box
@@ -101,7 +101,8 @@ def _traced(
             hint="look for branches on values or on the batch size",
         )
     few, more = _needed(few, output), _needed(more, output)
-    nodes = tuple(_node(index, *pair, few, device) for index, pair in enumerate(zip(few, more, strict=True)))
+    pairs = enumerate(zip(few, more, strict=True))
+    nodes = tuple(_honest(_node(index, *pair, few, device), pair[0].made, dtype) for index, pair in pairs)
     graph = simplified(Graph(nodes, len(nodes) - 1, shape, dtype, device))
     largest = _check(module, graph, samples(MORE), samples(1))
     _check_batches(module, graph, samples(max(BATCHES)), largest)
@@ -128,7 +129,8 @@ def _samples(
 
 
 def _record(module: nn.Module, call: Callable[[Tensor], Tensor], x: Tensor) -> tuple[list[Step], int]:
-    recorder = Recorder(x)
+    own = frozenset(memory_of(part) for part in (*module.parameters(), *module.buffers())) - {0}
+    recorder = Recorder(x, own=own)
     try:
         with watching_places(module, recorder.places), recording(recorder):
             result = call(x)
@@ -189,6 +191,13 @@ def _node(index: int, few: Step, more: Step, steps: list[Step], device: torch.de
     return Node(
         index, few.op, few.kind, few.target, arguments, tuple(sources), factor, few.shape[1:], few.place, windows
     )
+
+
+def _honest(node: Node, made: bool, dtype: torch.dtype) -> Node:
+    """The node, saying so where its constants were computed on the way and are not the model's own numbers."""
+    if not made or node.kind is not Kind.AFFINE or node.op in REARRANGING:
+        return node
+    return dataclasses.replace(node, inexact=Inexact(1.01 * torch.finfo(dtype).eps))
 
 
 def _windows(step: Step, arguments: dict[str, Argument], factor: int, shape: tuple[int, ...]) -> Tensor:

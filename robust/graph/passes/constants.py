@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from robust.graph.graph import Graph, Node
-from robust.graph.passes.editing import Editor, constant_operand, wide, with_constant
+from robust.graph.passes.editing import Editor, added_up, constant_operand, rounded, share_of, wide, with_constant
 
 
 def merge_constants(graph: Graph) -> Graph:
@@ -20,7 +20,10 @@ def merge_constants(graph: Graph) -> Graph:
             before = constant_operand(first, op) if first is not node else None
             if second is not None and before is not None and editor.is_read_once(editor.source(node)):
                 both = wide(before) + wide(second) if op == "add" else wide(before) * wide(second)
-                node = replace(with_constant(node, both.to(graph.dtype)), inputs=first.inputs)
+                mags = (added_up(first, before), added_up(node, second)) if op == "add" else (None, None)
+                total = None if mags[0] is None or mags[1] is None else mags[0] + mags[1]
+                inexact = rounded(graph, share_of(first, node), total)
+                node = replace(with_constant(node, both.to(graph.dtype)), inputs=first.inputs, inexact=inexact)
                 merged[old.index] = node
         editor.keep(node)
     return editor.finish()

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from robust.graph.graph import BatchConstant, Graph, Node, Operand
+from robust.graph.graph import BatchConstant, Graph, Inexact, Node, Operand
 
 
 @dataclass
@@ -95,6 +95,23 @@ def without_dead_nodes(graph: Graph) -> Graph:
         if node.index in alive
     )
     return replace(graph, nodes=nodes, output=places[graph.output])
+
+
+def rounded(graph: Graph, share: float, magnitude: Tensor | None) -> Inexact:
+    """Of constants that were computed from others, off by ``share`` already, and rounded once more."""
+    return Inexact(share + 1.01 * torch.finfo(graph.dtype).eps / 2, magnitude)
+
+
+def share_of(*nodes: Node) -> float:
+    """By which shares the constants of nodes, multiplied, are off already."""
+    return sum(node.inexact.share for node in nodes if node.inexact is not None)
+
+
+def added_up(node: Node, constant: Tensor | None) -> Tensor | None:
+    """The magnitudes that the constant of a node was added up from; None where there is none."""
+    if node.inexact is not None and node.inexact.magnitude is not None:
+        return node.inexact.magnitude
+    return None if constant is None else constant.abs()
 
 
 def wide(value: Tensor) -> Tensor:

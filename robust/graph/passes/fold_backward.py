@@ -7,8 +7,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from robust.graph.graph import Graph, Node
-from robust.graph.passes.editing import Editor, constant_operand, wide
+from robust.graph.graph import Graph, Inexact, Node
+from robust.graph.passes.editing import Editor, added_up, constant_operand, rounded, share_of, wide
 
 
 def fold_backward(graph: Graph) -> Graph:
@@ -38,8 +38,22 @@ def _folded(editor: Editor, node: Node, layers: dict[int, Node]) -> Node | None:
         constant = constant_operand(node, op)
         row = None if constant is None else _per_channel(constant, layer)
         if row is not None:
-            return replace(layer, arguments={**layer.arguments, **_merged(layer, op, wide(row), weight, bias)})
+            made = {**layer.arguments, **_merged(layer, op, wide(row), weight, bias)}
+            return replace(layer, arguments=made, inexact=_inexact(editor.graph, layer, node, op, row, bias))
     return None
+
+
+def _inexact(graph: Graph, layer: Node, node: Node, op: str, row: Tensor, bias: Tensor | None) -> Inexact | None:
+    """A product's share grows by the factor's; a sum's is the larger, of the magnitudes that are added."""
+    if op == "add" and bias is None and layer.inexact is None and node.inexact is None:
+        return None
+    before = added_up(layer, bias)
+    if op == "mul":
+        return rounded(graph, share_of(layer, node), None if before is None else before * row.abs())
+    own = added_up(node, row)
+    own = None if own is None else own.reshape(-1).expand(len(row))
+    share = max(share_of(layer), share_of(node))
+    return rounded(graph, share, own if before is None else before if own is None else before + own)
 
 
 def _per_channel(constant: Tensor, layer: Node) -> Tensor | None:

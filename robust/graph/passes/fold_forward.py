@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from robust.graph.graph import Graph, Node
-from robust.graph.passes.editing import Editor, constant_operand, per_sample, wide
+from robust.graph.passes.editing import Editor, added_up, constant_operand, per_sample, rounded, share_of, wide
 
 
 def fold_forward(graph: Graph) -> Graph:
@@ -54,12 +54,23 @@ def _before(editor: Editor, layer: Node) -> tuple[Node, Node] | None:
     for op in ("mul", "add"):
         constant = constant_operand(node, op)
         spread = None if constant is None else per_sample(constant, node)
-        if spread is None or operand.factor != 1:
+        if constant is None or spread is None or operand.factor != 1:
             continue
         merged = _merged(layer, op, wide(spread.reshape(operand.rest)), wide(weight), bias)
         if merged is not None:
             made = {name: value.to(weight.dtype) for name, value in merged.items()}
-            return node, replace(layer, arguments={**layer.arguments, **made})
+            before = added_up(layer, bias)
+            if op == "add":  # the shift's own magnitudes go through the layer
+                shift = added_up(node, constant)
+                sizes = spread if shift is None else per_sample(shift.reshape(constant.shape), node)
+                if sizes is None:
+                    continue
+                through = _merged(layer, op, wide(sizes.reshape(operand.rest)).abs(), wide(weight).abs(), before)
+                if through is None:
+                    continue
+                before = through["bias"].to(weight.dtype)
+            inexact = rounded(editor.graph, share_of(layer, node), before)
+            return node, replace(layer, arguments={**layer.arguments, **made}, inexact=inexact)
     return None
 
 
