@@ -53,7 +53,8 @@ def environment() -> jinja2.Environment:
     )
     made.filters.update(
         cell=_cell, is_number=_is_number, one_line=one_line, percent=number_format.percent,
-        duration=number_format.duration, moment=number_format.moment, level=number_format.level_text,
+        bytes=number_format.size, duration=number_format.duration, moment=number_format.moment,
+        level=number_format.level_text,
     )  # fmt: skip
     made.tests["png"] = is_png
     made.globals.update(shown_size=shown_size, State=State)

@@ -90,6 +90,13 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600:,} h {whole % 3600 // 60} min"
 
 
+def size(count: int) -> str:
+    """``512 bytes``, ``14 kB``, ``2.3 MB``."""
+    if count < 1000:
+        return f"{count} bytes"
+    return f"{count / 1000:.0f} kB" if count < 1_000_000 else f"{count / 1_000_000:.1f} MB"
+
+
 def moment(text: str) -> str:
     """An ISO 8601 time as ``2026-01-02 10:01:44 UTC``; anything else as it is; a dash for nothing."""
     try:

@@ -28,7 +28,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "verifiers": NOUNS,
     **{measure: NOUNS | {"attacks", "verifiers"} | MEASURES for measure in MEASURES},
     "robust.checker": set(),
-    "robust.audit": NOUNS | {"attacks", "verifiers"} | MEASURES,
+    "robust.audit": NOUNS | {"attacks", "verifiers", "robust.checker"} | MEASURES,
     "robust.cli": NOUNS | {"attacks", "verifiers", "robust.audit", "robust.checker", "reports"},
     "reports": {"robust.record", "robust.errors"},
 }

@@ -69,7 +69,8 @@ class Network:
         found = {}
         for node in self.graph.nodes:
             if node.inexact is not None and node.kind is Kind.AFFINE:
-                found[node.index] = (node.inexact.share, self._added_up(node, node.inexact.magnitude))
+                share = node.inexact.share_in(self.graph.dtype)
+                found[node.index] = (share, self._added_up(node, node.inexact.magnitude))
         return found
 
     def _added_up(self, node: Node, magnitude: Tensor | None) -> Tensor:

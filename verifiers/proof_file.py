@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from robust import __version__
 from robust.errors import UsageError
+from robust.graph import Graph
 from robust.record.answer import Meanings
 from verifiers.decision import CaseProof
 
@@ -42,6 +43,14 @@ def file_digest(path: Path) -> str:
     """sha256 of a file's content, in hexadecimal; of what a gzipped file unpacks to."""
     with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def nodes_of(graph: Graph | None) -> list[dict[str, Any]]:
+    """The operation graph that trees speak of, as it stands in the header; none where there is no graph."""
+    return [
+        {"op": node.op, "kind": node.kind.name.lower(), "inputs": list(node.inputs), "elements": node.elements}
+        for node in (() if graph is None else graph.nodes)
+    ]
 
 
 def write_proof(

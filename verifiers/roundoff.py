@@ -44,7 +44,7 @@ ABOVE = 1.03
 COPIES = frozenset({"cat", "stack"})
 """Operators, besides those that rearrange, that round nothing in either direction."""
 AFFORDABLE = 0.05
-"""Share of the width of bounds that a run may be off in one node, for bounds of runs to be worth asking for."""
+"""Share of their width by which bounds may widen, for runs to be asked about beside real numbers."""
 LOOSE_MODES = ("ONEDNN_DEFAULT_FPMATH_MODE", "DNNL_DEFAULT_FPMATH_MODE")
 """Environment variables by which a processor's library may be told to use fewer digits."""
 

@@ -15,6 +15,7 @@ from robust.audit.checks.generation import GenerationCheck
 from robust.audit.checks.individual_fairness import IndividualFairnessCheck
 from robust.audit.checks.manipulations import ManipulationsCheck
 from robust.audit.checks.ood import OodCheck
+from robust.audit.checks.proofs import ProofsCheck
 from robust.audit.checks.smt import SmtCheck
 
 CHECKS: tuple[Check, ...] = (
@@ -23,6 +24,7 @@ CHECKS: tuple[Check, ...] = (
     Certificates(),
     SmtCheck(),
     BranchingCheck(),
+    ProofsCheck(),
     ManipulationsCheck(),
     CorruptionsCheck(),
     FoolingCheck(),

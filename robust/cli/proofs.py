@@ -7,7 +7,7 @@ from pathlib import Path
 
 from robust.cli.solve import Answer
 from robust.errors import UsageError
-from verifiers.proof_file import file_digest, write_proof
+from verifiers.proof_file import file_digest, nodes_of, write_proof
 
 
 def require_folder_of(path: Path) -> None:
@@ -26,12 +26,8 @@ def keep_proof(path: Path, found: Answer, query: Path, models: Mapping[str, Path
     Raises:
         UsageError: it cannot be written.
     """
-    nodes = [
-        {"op": node.op, "kind": node.kind.name.lower(), "inputs": list(node.inputs), "elements": node.elements}
-        for node in (() if found.graph is None else found.graph.nodes)
-    ]
     digests = {name: file_digest(model) for name, model in models.items()}
     witness = None
     if found.result == "sat":
         witness = {"inputs": [str(text) for text in found.inputs], "outputs": [repr(value) for value in found.outputs]}
-    write_proof(path, file_digest(query), digests, nodes, found.proofs, found.meanings, witness)
+    write_proof(path, file_digest(query), digests, nodes_of(found.graph), found.proofs, found.meanings, witness)

@@ -19,7 +19,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -71,14 +71,24 @@ class Inexact:
     Attributes:
         share: of each coefficient, and of ``magnitude``.
         magnitude: what the constant that is added was added up from, in its shape; None: it is taken as it is.
+        precise: argument -> its float64 value before it was rounded, where that is known.
+        precise_share: as ``share``, of the arguments with what stands in ``precise``.
     """
 
     share: float
     magnitude: Tensor | None = None
+    precise: Mapping[str, Tensor] = field(default_factory=dict)
+    precise_share: float = math.inf
 
     def to(self, device: torch.device) -> Inexact:
         """The same elsewhere."""
-        return self if self.magnitude is None else Inexact(self.share, self.magnitude.to(device))
+        magnitude = None if self.magnitude is None else self.magnitude.to(device)
+        precise = {name: value.to(device) for name, value in self.precise.items()}
+        return Inexact(self.share, magnitude, precise, self.precise_share)
+
+    def share_in(self, dtype: torch.dtype) -> float:
+        """By which share constants are off in a graph of some arithmetic."""
+        return min(self.share, self.precise_share) if dtype == torch.float64 else self.share
 
 
 @dataclass(frozen=True, eq=False)
@@ -200,7 +210,7 @@ class Graph:
         nodes = tuple(
             dataclasses.replace(
                 node,
-                arguments={name: _cast(value, dtype, target) for name, value in node.arguments.items()},
+                arguments={name: _cast(value, dtype, target) for name, value in _precise(node, dtype).items()},
                 windows=None if node.windows is None else node.windows.to(target),
                 inexact=None if node.inexact is None else node.inexact.to(target),
             )
@@ -238,6 +248,13 @@ def _bind(value: Argument, operands: Sequence[Tensor], batch: int) -> Any:
     if isinstance(value, list | tuple):
         return [_bind(item, operands, batch) for item in value]
     return value
+
+
+def _precise(node: Node, dtype: torch.dtype) -> Mapping[str, Argument]:
+    """Arguments with the float64 values that some were rounded from, where the arithmetic can hold them."""
+    if dtype != torch.float64 or node.inexact is None:
+        return node.arguments
+    return {**node.arguments, **node.inexact.precise}
 
 
 def _cast(value: Argument, dtype: torch.dtype, device: torch.device) -> Argument:

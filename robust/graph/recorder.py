@@ -6,6 +6,7 @@ A dispatch mode sees every operator below autograd with real tensors, which is w
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,7 +34,7 @@ from robust.graph.rewrites import (
 from robust.graph.rewrites.choices import COMPARISONS
 from robust.graph.rewrites.hints import hint
 from robust.graph.rewrites.masks import ASKED_BY, KEPT_BY
-from robust.graph.rewrites.replacement import broadcast
+from robust.graph.rewrites.replacement import ORIGINALS, Original, broadcast
 from robust.graph.rewrites.softmax import masked_softmax
 
 aten = torch.ops.aten
@@ -47,7 +48,8 @@ SECOND_OUTPUT = -1
 class Step:
     """One recorded operator; ``Operand.position`` counts *steps* here, and 0 is the input.
 
-    ``made``: some of its constants are not among the model's own numbers, but were computed on the way.
+    ``made``: some of its constants are not among the model's own numbers, but were computed on the way; ``originals``:
+    argument -> what it was rounded from, if that is known of all of them.
     """
 
     op: str
@@ -57,6 +59,7 @@ class Step:
     shape: tuple[int, ...]
     place: str
     made: bool = False
+    originals: Mapping[str, Original] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -104,6 +107,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     _seen: dict[int, _Seen] = field(default_factory=dict)
     _memory: set[int] = field(default_factory=set)
     _masks: Masks = field(default_factory=Masks)
+    _originals: dict[int, Original] = field(default_factory=dict)
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -271,7 +275,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         Raises:
             UnsupportedOperatorError: it does not take them.
         """
-        token = VARYING.set(lambda tensor: self.step_of(tensor) is not None)
+        token, other = VARYING.set(lambda tensor: self.step_of(tensor) is not None), ORIGINALS.set(self._keep_original)
         try:
             with self:
                 rewritten = rewrite(*args, **keywords)
@@ -279,6 +283,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             raise self.refused(packet, f"a form that is not read: {error}") from error
         finally:
             VARYING.reset(token)
+            ORIGINALS.reset(other)
         if isinstance(rewritten, Replacement):
             return self._record(rewritten.target, rewritten.arguments, {})
         return rewritten
@@ -312,7 +317,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def _record(self, func: Any, args: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
         op = func.overloadpacket.__name__
-        arguments = self._bound(func, args, keywords)
+        values = _named(func, args, keywords)
+        arguments = {name: self._leaf(value) for name, value in values.items()}
         varying = frozenset(
             name
             for name, value in arguments.items()
@@ -335,27 +341,30 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             raise self.refused(op, f"{func} in {self.place} with {', '.join(sorted(varying))} dependent on the input")
         result = func(*args, **keywords)
         outputs = list(result) if isinstance(result, tuple | list) else [result]
-        made = any(self._is_made(leaf) for leaf in tree_leaves((args, keywords)))
-        self.steps.append(Step(op, kind, func, arguments, tuple(outputs[0].shape), self.place, made))
+        made = [leaf for leaf in tree_leaves(list(values.values())) if self._is_made(leaf)]
+        origins = {name: found for name, value in values.items() if (found := self._original(value)) is not None}
+        kept = origins if len(origins) == len(made) else {}
+        self.steps.append(Step(op, kind, func, arguments, tuple(outputs[0].shape), self.place, bool(made), kept))
         self.remember(outputs[0], len(self.steps) - 1)
         for other in outputs[1:]:
             self.remember(other, SECOND_OUTPUT)
         return result
 
-    def _bound(self, func: Any, args: tuple[Any, ...], keywords: dict[str, Any]) -> dict[str, Any]:
-        values = dict(keywords)
-        positional = [argument for argument in func._schema.arguments if not argument.kwarg_only]
-        for argument, value in zip(positional, args, strict=False):
-            values[argument.name] = value
-        return {
-            argument.name: self._leaf(values.get(argument.name, argument.default_value))
-            for argument in func._schema.arguments
-        }
-
     def _is_made(self, value: Any) -> bool:
         if not isinstance(value, Tensor) or not value.is_floating_point() or self.step_of(value) is not None:
             return False
-        return memory_of(value) not in self.own
+        kept = self._originals.get(memory_of(value))
+        return memory_of(value) not in self.own and (
+            kept is None or not torch.equal(kept.rounded.double(), kept.precise)
+        )
+
+    def _keep_original(self, original: Original) -> None:
+        self._originals[memory_of(original.rounded)] = original
+
+    def _original(self, value: Any) -> Original | None:
+        """Where a constant argument that was made comes from, if that is known."""
+        kept = self._originals.get(memory_of(value)) if self._is_made(value) else None
+        return kept if kept is not None and kept.rounded.shape == value.shape else None
 
     def _leaf(self, value: Any) -> Any:
         if isinstance(value, Tensor):
@@ -369,6 +378,15 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """A tensor holds what a step makes; ``written``: it was there before and has been overwritten."""
         self._seen[id(tensor)] = _Seen(tensor, step, None if written else tensor._version)
         self._memory |= {memory_of(tensor)} - {0}
+
+
+def _named(func: Any, args: tuple[Any, ...], keywords: Mapping[str, Any]) -> dict[str, Any]:
+    """Argument values by name, defaults filled in."""
+    values = dict(keywords)
+    positional = [argument for argument in func._schema.arguments if not argument.kwarg_only]
+    for argument, value in zip(positional, args, strict=False):
+        values[argument.name] = value
+    return {argument.name: values.get(argument.name, argument.default_value) for argument in func._schema.arguments}
 
 
 def memory_of(tensor: Tensor) -> int:

@@ -62,6 +62,8 @@ class _BatchMovedError(UnsupportedOperatorError):
 
 
 Samples = Callable[[int], Tensor]
+PRECISE = 2.0**-46
+"""By which share constants that rewrites make in float64 are off, of what they were added up from: a few roundings."""
 
 
 def _sample_by_sample(
@@ -102,7 +104,7 @@ def _traced(
         )
     few, more = _needed(few, output), _needed(more, output)
     pairs = enumerate(zip(few, more, strict=True))
-    nodes = tuple(_honest(_node(index, *pair, few, device), pair[0].made, dtype) for index, pair in pairs)
+    nodes = tuple(_honest(_node(index, *pair, few, device), pair[0], dtype) for index, pair in pairs)
     graph = simplified(Graph(nodes, len(nodes) - 1, shape, dtype, device))
     largest = _check(module, graph, samples(MORE), samples(1))
     _check_batches(module, graph, samples(max(BATCHES)), largest)
@@ -193,11 +195,24 @@ def _node(index: int, few: Step, more: Step, steps: list[Step], device: torch.de
     )
 
 
-def _honest(node: Node, made: bool, dtype: torch.dtype) -> Node:
+def _honest(node: Node, step: Step, dtype: torch.dtype) -> Node:
     """The node, saying so where its constants were computed on the way and are not the model's own numbers."""
-    if not made or node.kind is not Kind.AFFINE or node.op in REARRANGING:
+    if not step.made or node.kind is not Kind.AFFINE or node.op in REARRANGING:
         return node
-    return dataclasses.replace(node, inexact=Inexact(1.01 * torch.finfo(dtype).eps))
+    share, found = 1.01 * torch.finfo(dtype).eps, step.originals
+    if not found or not all(_same_shape(node.arguments[name], item.precise) for name, item in found.items()):
+        return dataclasses.replace(node, inexact=Inexact(share))
+    added = next((item.added for item in found.values()), None)
+    precise = {name: item.precise for name, item in found.items()}
+    return dataclasses.replace(node, inexact=Inexact(share, added, precise, PRECISE).to(_device_of(node, *found)))
+
+
+def _device_of(node: Node, *names: str) -> torch.device:
+    return next(value.device for name in names if isinstance(value := node.arguments[name], Tensor))
+
+
+def _same_shape(argument: Argument, value: Tensor) -> bool:
+    return isinstance(argument, Tensor) and argument.shape == value.shape
 
 
 def _windows(step: Step, arguments: dict[str, Argument], factor: int, shape: tuple[int, ...]) -> Tensor:

@@ -118,6 +118,41 @@ class Witness(RecordModel):
     caption: str = ""
 
 
+class ProofFile(RecordModel):
+    """One statement about the subject that is proved, with the file that proves it."""
+
+    statement: str
+    """What is proved, of which sample."""
+    engine: str
+    """Which engine found the proof."""
+    real: Literal["verified", "unknown"]
+    """Whether it holds over the real numbers."""
+    deployed: Literal["verified", "unknown"]
+    """Whether it holds in every float32 run of the operation graph."""
+    checked_by: str
+    """Who established it again: ``robust check: valid``, or why nobody did."""
+    path: str
+    """Of the proof, relative to the run directory; empty where there is no file."""
+    sha256: str
+    query: str
+    """Of the question (VNN-LIB), relative to the run directory."""
+    query_sha256: str
+    size: int
+    """Bytes of the proof."""
+
+
+class Proofs(RecordModel):
+    """Proofs kept beside the record, by reference."""
+
+    kind: Literal["proofs"] = "proofs"
+    title: str
+    model: str
+    """Name of the model file that they speak of."""
+    model_sha256: str
+    files: tuple[ProofFile, ...]
+    caption: str = ""
+
+
 class DecidedBar(RecordModel):
     """One radius: what became of each sample, in the order of ``Decisions.samples``."""
 
@@ -143,4 +178,6 @@ class Decisions(RecordModel):
     caption: str = ""
 
 
-Evidence = Annotated[CurvePlot | BarPlot | Decisions | Table | Images | Note | Witness, Field(discriminator="kind")]
+Evidence = Annotated[
+    CurvePlot | BarPlot | Decisions | Table | Images | Note | Witness | Proofs, Field(discriminator="kind")
+]

@@ -12,7 +12,7 @@ from robust.errors import RecordError
 from robust.record.base import RecordModel
 from robust.record.finding import Finding, GateLevel, Outcome
 
-SCHEMA_VERSION = "1.1"
+SCHEMA_VERSION = "1.2"
 
 
 class SubjectRecord(RecordModel):

@@ -15,7 +15,7 @@ from robust.graph.onnx_file import OnnxFile, ValueInfo, read_onnx
 from robust.graph.onnx_module import OnnxModule
 from robust.subjects.box import BoxLike, Numbers, make_box
 from robust.subjects.digests import digest_of
-from robust.subjects.heads import OutputKind, check_output
+from robust.subjects.heads import OutputKind, TwoClasses, check_output
 from robust.subjects.preprocessing import ChannelOrder, Layout, Preprocessing
 from robust.subjects.runtime import OnnxSession
 from robust.subjects.torch_classifier import TorchClassifier
@@ -56,7 +56,7 @@ class OnnxClassifier(TorchClassifier):
         device: torch.device | str = "cpu",
     ) -> None:
         check_output(output)
-        file = read_onnx(path)
+        self._file = file = read_onnx(path)
         self.name, self.source, self.format = name or _stem(file.path), source or str(path), "onnx"
         self.device = torch.device(device)
         info = _only_input(file)
@@ -82,6 +82,17 @@ class OnnxClassifier(TorchClassifier):
             target=target if layout == "nchw" else None,
         )
         self._assemble(preprocessing, network, output, class_names, stripped, (*notes, *more))
+
+    @property
+    def plain_file(self) -> OnnxFile | None:
+        """The file, where a question about it is one about this subject: its inputs are the samples as they are, in the
+        same order, and the largest of its outputs is the answer. None otherwise."""
+        ready = self._preprocessing
+        changed = any(part is not None for part in (ready.scale, ready.mean, ready.std))
+        if changed or ready.reverse or ready.channels_last or self._file.inputs[0].dtype != "float32":
+            return None
+        binary = any(isinstance(part, TwoClasses) for part in self._head.modules())
+        return self._file if len(self._file.outputs) == 1 and not binary else None
 
     def replay(self, x: Tensor) -> Tensor:
         """Logits by onnxruntime on the CPU, batch by batch as the file allows."""

@@ -35,7 +35,7 @@ from verifiers.network import Network
 from verifiers.propagation import propagate
 from verifiers.region import Region, region_of
 from verifiers.rounding import execution_noise
-from verifiers.roundoff import Roundoff
+from verifiers.roundoff import AFFORDABLE, Roundoff
 
 FINEST = 2.0**-30
 """A box is not split where every side is at most this share of the whole input set's."""
@@ -105,7 +105,7 @@ class _Search:
         )
         self.kept = [index for index in self.network.relaxed_operands if index not in self.network.affine_prefix]
         self.domains = torch.zeros(len(cases), dtype=torch.int64, device=graph.device)
-        self.runs, self.tried = True, False
+        self.runs, self.rounds = True, 0
         self.real_alone = torch.zeros(len(cases), dtype=torch.bool, device=graph.device)
         self.smallest = torch.full((len(cases),), torch.inf, dtype=graph.dtype, device=graph.device)
         self.method = (
@@ -213,14 +213,23 @@ class _Search:
         return left, score, found
 
     def _bounded(self, region: Region, known: Mapping[int, Bounds]) -> LinearBounds:
-        """Bounds of all nodes, of runs as well as of real numbers as long as that costs little."""
-        while True:
-            roundoff = Roundoff(self.network, run=self.runs)
-            linear = propagate(self.network, region, self.method, self.effort, known=known, roundoff=roundoff)
-            if self.tried or not self.runs or roundoff.affordable(linear.bounds):
-                self.tried = True
-                return linear
-            self.runs = False
+        """Bounds of all nodes, of runs as well as of real numbers as long as that costs little.
+
+        Whether it does is asked of the first box, and again now and then, as boxes get smaller.
+        """
+        self.rounds += 1
+        if self.runs and self.rounds & (self.rounds - 1) == 0:
+            first = torch.zeros(1, dtype=torch.int64, device=region.lower.device)
+            one = {index: Bounds(found.lower[:1], found.upper[:1]) for index, found in known.items()}
+            wide, narrow = (self._propagated(region.take(first), one, run) for run in (True, False))
+            self.runs = all(_little_wider(wide, narrow, index) for index in (*self.kept, self.network.graph.output))
+            if len(region) == 1:
+                return wide if self.runs else narrow
+        return self._propagated(region, known, self.runs)
+
+    def _propagated(self, region: Region, known: Mapping[int, Bounds], run: bool) -> LinearBounds:
+        roundoff = Roundoff(self.network, run=run)
+        return propagate(self.network, region, self.method, self.effort, known=known, roundoff=roundoff)
 
     def _known(self, boxes: Boxes) -> dict[int, Bounds]:
         nodes = self.network.graph.nodes
@@ -276,6 +285,12 @@ class _Search:
                 reason_of = "every part is proved"
                 result.append(Outcome(Verdict.VERIFIED, reason_of, bound, count, 0, runs=runs, proof=proof))
         return result
+
+
+def _little_wider(runs: LinearBounds, reals: LinearBounds, index: int) -> bool:
+    """Whether bounds of a node that hold for runs are hardly wider than those of real numbers."""
+    wide, narrow = (float((found.bounds[index].upper - found.bounds[index].lower).sum()) for found in (runs, reals))
+    return wide <= (1 + AFFORDABLE) * narrow
 
 
 def _least(slopes: Tensor, lower: Tensor, upper: Tensor, places: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -97,14 +98,42 @@ def without_dead_nodes(graph: Graph) -> Graph:
     return replace(graph, nodes=nodes, output=places[graph.output])
 
 
-def rounded(graph: Graph, share: float, magnitude: Tensor | None) -> Inexact:
-    """Of constants that were computed from others, off by ``share`` already, and rounded once more."""
-    return Inexact(share + 1.01 * torch.finfo(graph.dtype).eps / 2, magnitude)
+def remade(
+    graph: Graph, node: Node, made: Mapping[str, Tensor | None], sources: Sequence[Node], added: Tensor | None
+) -> Node:
+    """A node with constants that were computed in float64 from those of others, and are rounded here.
+
+    Args:
+        graph: of the node.
+        made: argument -> float64 value.
+        sources: whose constants they were computed from.
+        added: the magnitudes that the constant which is added was added up from.
+    """
+    before = [source.inexact for source in sources if source.inexact is not None]
+    share = sum(item.share for item in before) + 1.01 * torch.finfo(graph.dtype).eps / 2
+    terms = max((value.numel() for value in made.values() if value is not None), default=1)
+    precise_share = sum(min(item.share, item.precise_share) for item in before) + (terms + 8) * 2.0**-53
+    kept = {} if node.inexact is None else dict(node.inexact.precise)
+    kept.update({name: value for name, value in made.items() if value is not None})
+    arguments = {name: None if value is None else value.to(graph.dtype) for name, value in made.items()}
+    inexact = Inexact(share, added, kept, precise_share)
+    return replace(node, arguments={**node.arguments, **arguments}, inexact=inexact)
 
 
-def share_of(*nodes: Node) -> float:
-    """By which shares the constants of nodes, multiplied, are off already."""
-    return sum(node.inexact.share for node in nodes if node.inexact is not None)
+def precisely(node: Node, name: str) -> Tensor | None:
+    """A constant argument in float64, as it was before it was rounded where that is known."""
+    value = node.arguments[name]
+    if node.inexact is not None and name in node.inexact.precise:
+        return node.inexact.precise[name]
+    return wide(value) if isinstance(value, Tensor) else None
+
+
+def precise_constant(node: Node, op: str) -> Tensor | None:
+    """``constant_operand`` in float64, as it was before it was rounded where that is known."""
+    constant = constant_operand(node, op)
+    for value in () if constant is None or node.inexact is None else node.inexact.precise.values():
+        return value  # add and mul have one constant
+    return None if constant is None else wide(constant)
 
 
 def added_up(node: Node, constant: Tensor | None) -> Tensor | None:

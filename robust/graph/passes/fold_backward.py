@@ -7,8 +7,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from robust.graph.graph import Graph, Inexact, Node
-from robust.graph.passes.editing import Editor, added_up, constant_operand, rounded, share_of, wide
+from robust.graph.graph import Graph, Node
+from robust.graph.passes.editing import Editor, added_up, precise_constant, precisely, remade
 
 
 def fold_backward(graph: Graph) -> Graph:
@@ -35,25 +35,28 @@ def _folded(editor: Editor, node: Node, layers: dict[int, Node]) -> Node | None:
     if not isinstance(weight, Tensor) or not (bias is None or isinstance(bias, Tensor)):
         return None
     for op in ("mul", "add"):
-        constant = constant_operand(node, op)
+        constant = precise_constant(node, op)
         row = None if constant is None else _per_channel(constant, layer)
-        if row is not None:
-            made = {**layer.arguments, **_merged(layer, op, wide(row), weight, bias)}
-            return replace(layer, arguments=made, inexact=_inexact(editor.graph, layer, node, op, row, bias))
+        if row is None:
+            continue
+        before, after = precisely(layer, "weight"), precisely(layer, "bias")
+        assert before is not None
+        made = _merged(layer, op, row, before, after)
+        if op == "add" and bias is None and layer.inexact is None and node.inexact is None:
+            return replace(layer, arguments={**layer.arguments, "bias": row.to(weight.dtype)})
+        added = _added(layer, node, op, row, bias)
+        return remade(editor.graph, layer, made, (layer, node), added)
     return None
 
 
-def _inexact(graph: Graph, layer: Node, node: Node, op: str, row: Tensor, bias: Tensor | None) -> Inexact | None:
-    """A product's share grows by the factor's; a sum's is the larger, of the magnitudes that are added."""
-    if op == "add" and bias is None and layer.inexact is None and node.inexact is None:
-        return None
+def _added(layer: Node, node: Node, op: str, row: Tensor, bias: Tensor | None) -> Tensor | None:
+    """The magnitudes that the new bias is added up from."""
     before = added_up(layer, bias)
     if op == "mul":
-        return rounded(graph, share_of(layer, node), None if before is None else before * row.abs())
+        return None if before is None else before * row.abs()
     own = added_up(node, row)
-    own = None if own is None else own.reshape(-1).expand(len(row))
-    share = max(share_of(layer), share_of(node))
-    return rounded(graph, share, own if before is None else before if own is None else before + own)
+    own = row.abs() if own is None else own.reshape(-1).expand(len(row))
+    return own if before is None else before + own
 
 
 def _per_channel(constant: Tensor, layer: Node) -> Tensor | None:
@@ -71,13 +74,13 @@ def _per_channel(constant: Tensor, layer: Node) -> Tensor | None:
 
 def _merged(layer: Node, op: str, row: Tensor, weight: Tensor, bias: Tensor | None) -> dict[str, Tensor | None]:
     if op == "add":
-        return {"bias": (row if bias is None else wide(bias) + row).to(weight.dtype)}
-    scaled = None if bias is None else (wide(bias) * row).to(weight.dtype)
+        return {"bias": row if bias is None else bias + row}
+    scaled = None if bias is None else bias * row
     if not layer.arguments.get("transposed", False):
-        return {"weight": (wide(weight) * _over(row, 0, weight.ndim)).to(weight.dtype), "bias": scaled}
+        return {"weight": weight * _over(row, 0, weight.ndim), "bias": scaled}
     groups = layer.arguments["groups"]
-    grouped = wide(weight).reshape(groups, -1, *weight.shape[1:]) * _over(row.reshape(groups, -1), 2, weight.ndim + 1)
-    return {"weight": grouped.reshape(weight.shape).to(weight.dtype), "bias": scaled}
+    grouped = weight.reshape(groups, -1, *weight.shape[1:]) * _over(row.reshape(groups, -1), 2, weight.ndim + 1)
+    return {"weight": grouped.reshape(weight.shape), "bias": scaled}
 
 
 def _over(row: Tensor, axis: int, rank: int) -> Tensor:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import torch
 from torch import Tensor
 
 from robust.graph.graph import Graph, Node
-from robust.graph.passes.editing import Editor, added_up, constant_operand, per_sample, rounded, share_of, wide
+from robust.graph.passes.editing import Editor, added_up, per_sample, precise_constant, precisely, remade, wide
 
 
 def fold_forward(graph: Graph) -> Graph:
@@ -52,25 +50,24 @@ def _before(editor: Editor, layer: Node) -> tuple[Node, Node] | None:
     if not editor.is_read_once(node) or not node.inputs or editor.source(node).rest != node.rest:
         return None
     for op in ("mul", "add"):
-        constant = constant_operand(node, op)
+        constant = precise_constant(node, op)
         spread = None if constant is None else per_sample(constant, node)
-        if constant is None or spread is None or operand.factor != 1:
+        before = precisely(layer, "weight")
+        if constant is None or spread is None or before is None or operand.factor != 1:
             continue
-        merged = _merged(layer, op, wide(spread.reshape(operand.rest)), wide(weight), bias)
-        if merged is not None:
-            made = {name: value.to(weight.dtype) for name, value in merged.items()}
-            before = added_up(layer, bias)
-            if op == "add":  # the shift's own magnitudes go through the layer
-                shift = added_up(node, constant)
-                sizes = spread if shift is None else per_sample(shift.reshape(constant.shape), node)
-                if sizes is None:
-                    continue
-                through = _merged(layer, op, wide(sizes.reshape(operand.rest)).abs(), wide(weight).abs(), before)
-                if through is None:
-                    continue
-                before = through["bias"].to(weight.dtype)
-            inexact = rounded(editor.graph, share_of(layer, node), before)
-            return node, replace(layer, arguments={**layer.arguments, **made}, inexact=inexact)
+        made = _merged(layer, op, spread.reshape(operand.rest), before, precisely(layer, "bias"))
+        added = added_up(layer, bias)
+        if made is not None and op == "add":  # the shift's own magnitudes go through the layer
+            sizes = added_up(node, constant)
+            through = None if sizes is None else per_sample(sizes.reshape(constant.shape), node)
+            if through is None:
+                continue
+            sums = _merged(layer, op, wide(through.reshape(operand.rest)), before.abs(), added)
+            if sums is None:
+                continue
+            added = sums["bias"]
+        if made is not None:
+            return node, remade(editor.graph, layer, made, (layer, node), added)
     return None
 
 
@@ -86,7 +83,7 @@ def _merged(layer: Node, op: str, value: Tensor, weight: Tensor, bias: Tensor | 
     if not linear and any(layer.arguments["padding"]) and bool((row != 0).any()):
         return None
     added = weight @ row if linear else (weight * _grouped(layer, row, weight)).flatten(1).sum(1)
-    return {"bias": added if bias is None else wide(bias) + added}
+    return {"bias": added if bias is None else bias + added}
 
 
 def _grouped(layer: Node, row: Tensor, weight: Tensor) -> Tensor:

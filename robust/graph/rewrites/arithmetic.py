@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from robust.graph.rewrites.replacement import Number, Replacement, Rewrites, aten, scalar, varies
+from robust.graph.rewrites.replacement import Number, Replacement, Rewrites, aten, rounded, scalar, varies
 
 
 def _add(a: Any, b: Any, *, alpha: Number = 1) -> Any:
@@ -40,7 +40,7 @@ def _div(a: Tensor, b: Any, *, rounding_mode: str | None = None) -> Any:
     if varies(divisor):
         inverse = aten.reciprocal.default(divisor)
     else:
-        inverse = aten.reciprocal.default(divisor.double()).to(a.dtype)
+        inverse = rounded(aten.reciprocal.default(divisor.double()), a)
     quotient = aten.mul.Tensor(a if isinstance(a, Tensor) else scalar(a, divisor), inverse)
     if rounding_mode is None:
         return quotient

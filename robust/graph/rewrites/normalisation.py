@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from robust.graph.rewrites.replacement import Number, Rewrites, aten, nothing, scalar
+from robust.graph.rewrites.replacement import Number, Rewrites, aten, nothing, rounded, scalar
 
 
 def _batch_norm(
@@ -27,11 +27,12 @@ def _batch_norm(
     if weight is not None:
         scale = scale * weight.double()
     shift = -mean.double() * scale
+    added = shift.abs()
     if bias is not None:
-        shift = shift + bias.double()
+        shift, added = shift + bias.double(), added + bias.double().abs()
     shape = [1, -1] + [1] * (a.ndim - 2)
-    scaled = aten.mul.Tensor(a, scale.to(a.dtype).reshape(shape))
-    return aten.add.Tensor(scaled, shift.to(a.dtype).reshape(shape)), nothing(a), nothing(a)
+    scaled = aten.mul.Tensor(a, rounded(scale.reshape(shape), a))
+    return aten.add.Tensor(scaled, rounded(shift.reshape(shape), a, added.reshape(shape))), nothing(a), nothing(a)
 
 
 def standardised(a: Tensor, axes: list[int], eps: float) -> Any:

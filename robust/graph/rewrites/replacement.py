@@ -25,9 +25,44 @@ class Replacement:
     arguments: tuple[Any, ...]
 
 
+@dataclass(frozen=True, eq=False)
+class Original:
+    """Where a constant that a rewrite made comes from.
+
+    Attributes:
+        rounded: the constant.
+        precise: float64, what it was rounded from.
+        added: the magnitudes that it was added up from; None: it is no sum.
+    """
+
+    rounded: Tensor
+    precise: Tensor
+    added: Tensor | None = None
+
+
+ORIGINALS: ContextVar[Callable[[Original], None] | None] = ContextVar("ORIGINALS", default=None)
+"""Set by the recorder while a rewrite runs."""
+
+
+def rounded(precise: Tensor, like: Tensor, added: Tensor | None = None) -> Tensor:
+    """A float64 constant in the arithmetic of another tensor; the recorder keeps where it comes from.
+
+    Args:
+        precise: computed in float64 with a few roundings.
+        like: a tensor of the arithmetic.
+        added: where it is a sum that may cancel, the magnitudes that were added up.
+    """
+    result, keep = precise.to(like.dtype), ORIGINALS.get()
+    if keep is not None:
+        keep(Original(result, precise, added))
+    return result
+
+
 def scalar(value: Number, like: Tensor) -> Tensor:
     """A number as a tensor of the arithmetic and place of another."""
-    return torch.tensor(value, dtype=like.dtype, device=like.device)
+    if like.dtype != torch.float32:
+        return torch.tensor(value, dtype=like.dtype, device=like.device)
+    return rounded(torch.tensor(value, dtype=torch.float64, device=like.device), like)
 
 
 def nothing(like: Tensor) -> Tensor:
