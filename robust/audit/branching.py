@@ -53,6 +53,7 @@ class Settled:
         witness: float32 ``[*shape]``, for FALSIFIED.
         distance: of the witness from the sample.
         answer: of the deployed model to the witness.
+        runs: VERIFIED holds in every float32 run as well, not only over the real numbers.
     """
 
     verdict: Verdict
@@ -63,6 +64,7 @@ class Settled:
     witness: NDArray[np.float32] | None = None
     distance: float = np.inf
     answer: int = -1
+    runs: bool = False
 
 
 def branch_and_bound(
@@ -172,7 +174,7 @@ def _replay(context: Context, ball: Ball, points: Tensor) -> Tensor | None:
 
 def _settled(context: Context, ball: Ball, outcome: Outcome, seconds: float, timed_out: bool) -> Settled:
     if outcome.witness is None or outcome.verdict is not Verdict.FALSIFIED:
-        return Settled(outcome.verdict, outcome.reason, outcome.domains, seconds, timed_out)
+        return Settled(outcome.verdict, outcome.reason, outcome.domains, seconds, timed_out, runs=outcome.runs)
     point = outcome.witness[None]
     return Settled(
         outcome.verdict,

@@ -118,4 +118,5 @@ def checker_says(proof: Path, model: Path, query: Path) -> tuple[str, str]:
         return INVALID, str(error)
     except (NotEstablishedError, RefusedError) as error:
         return OPEN, str(error)
-    return VALID, f"{found.rows} parts, at least {found.smallest:.3g} away from the unsafe outputs"
+    parts = "1 part" if found.rows == 1 else f"{found.rows} parts"
+    return VALID, f"{parts}, at least {found.smallest:.3g} away from the unsafe outputs"

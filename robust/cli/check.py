@@ -58,10 +58,11 @@ def _said(found: Established) -> str:
         return f"In real numbers an input of the query reaches unsafe outputs, {found.smallest:.3g} inside of them."
     added = f", and {found.added} more of the checker's own" if found.added else ""
     cases = "input set" if found.cases == 1 else "input sets"
+    parts = "1 part" if found.rows == 1 else f"{found.rows} parts"
     apart = f",\neach at least {found.smallest:.3g} away from the unsafe outputs" if found.smallest > 0 else ""
     return (
         "In real numbers the model reaches no unsafe output of the query:\n"
-        f"{found.cases} {cases} in {found.rows} parts{added}{apart}.\nNothing is said about float32 runs."
+        f"{found.cases} {cases} in {parts}{added}{apart}.\nNothing is said about float32 runs."
     )
 
 
@@ -80,7 +81,7 @@ def _folder(folder: Path, model: Path, query: Path | None) -> int:
         started = time.perf_counter()
         try:
             found = check_proof(proof, model, _question(proof))
-            status, said = EXIT_VALID, f"valid            {found.rows} parts"
+            status, said = EXIT_VALID, f"valid            {found.rows} part{'s' if found.rows != 1 else ''}"
         except InvalidError as error:
             status, said = EXIT_INVALID, f"invalid          {error}"
         except NotEstablishedError as error:

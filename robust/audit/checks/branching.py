@@ -99,12 +99,13 @@ class BranchingCheck(Check):
     )
     limitations: ClassVar[tuple[str, ...]] = (
         "Undecided is not safe: the count of parts ended, or the budget did not reach this ball.",
-        "Proofs speak of the network as an operation graph in real numbers, and bound their own rounding. Of a float32 "
-        "run's they allow for what is typical, not for the worst, and for twice the largest difference to the deployed "
-        "model that was seen.",
+        "Proofs speak of the network as an operation graph over the real numbers, and of every float32 run where a "
+        "finding counts them so; all rounding is bounded. Others allow for what rounding typically does to a run. All "
+        "allow for twice the largest difference to the deployed model that was seen.",
         "Samples and balls are those of the attacks and certificates; nothing is said about others.",
     )
     Settings: ClassVar[type[CheckSettings]] = BranchingSettings
+    version: ClassVar[int] = 2
 
     def __init__(self) -> None:
         self._graphs = BoundedGraphs()
@@ -131,8 +132,9 @@ class BranchingCheck(Check):
 
     def run(self, shard: Shard, settings: BranchingSettings, context: Context) -> Payload:
         """Columns with a place per ball that was asked: ``sample``, ``epsilon``, ``engine``, ``verdict``, ``domains``,
-        ``took`` (seconds), ``timed_out``; ``seen``: the deployed model was right at drawn points. ``witnesses``,
-        ``witness_places``, ``distances``, ``answers``. ``gap``, ``scale``, ``points``: see ``Trial``."""
+        ``took`` (seconds), ``timed_out``; ``runs``: a proof holds in every float32 run; ``seen``: the deployed model
+        was right at drawn points. ``witnesses``, ``witness_places``, ``distances``, ``answers``. ``gap``, ``scale``,
+        ``points``: see ``Trial``."""
         network = self._network(context)
         effort = Effort(bytes=settings.memory_mib * 2**20)
         work = Work(shard, context, network, seconds=settings.seconds, domains=settings.domains, effort=effort)

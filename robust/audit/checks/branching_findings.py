@@ -11,7 +11,7 @@ from robust.audit.check import Context, Results
 from robust.audit.checks.branching_witnesses import newly_broken
 from robust.audit.checks.certificate_controls import TOLERANCE, agreement
 from robust.audit.checks.sandwich import Mask
-from robust.audit.decided import SPLITTING, Sources, Standing, evidence
+from robust.audit.decided import PROVED, SPLITTING, Sources, Standing, evidence
 from robust.record import Finding, Interval, Outcome, Table
 from robust.statistics import wilson
 
@@ -50,6 +50,7 @@ def findings(
         found += [rates[0].model_copy(update={"evidence": shown}), *rates[1:]]
         found += newly_broken(results, norm, context, images)
     found.append(_asked(results, *undecided))
+    found += _in_runs(results)
     found.append(_contradictions(standings))
     if results:
         tolerance = float(getattr(context.classifier, "agreement_tolerance", TOLERANCE))
@@ -124,6 +125,29 @@ def _asked(results: Results, wanted: int, left: int) -> Finding:
         headline=asked < wanted or hurried > 0,
         reason="; ".join(said),
     )
+
+
+def _in_runs(results: Results) -> list[Finding]:
+    """How many of the proofs of this check hold in every float32 run, too."""
+    proved = [np.asarray(payload["verdict"]) == PROVED for _, payload in results]
+    total = sum(int(mask.sum()) for mask in proved)
+    if not total:
+        return []
+    count = sum(
+        int((mask & np.asarray(payload["runs"], dtype=bool)).sum())
+        for mask, (_, payload) in zip(proved, results, strict=True)
+    )
+    return [
+        Finding(
+            check="branching",
+            metric="proved_in_runs",
+            title="Of the balls proved here over the real numbers, those proved in every float32 run",
+            value=count / total,
+            unit="share",
+            n=total,
+            better="higher",
+        )
+    ]
 
 
 def _contradictions(standings: list[Standing]) -> Finding:

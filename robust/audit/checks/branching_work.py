@@ -90,7 +90,9 @@ class Work:
             took = (time.perf_counter() - started) / len(samples)
             for sample, rung in zip(samples, by, strict=True):
                 verdict, engine = (Verdict.VERIFIED, attempts(ALPHA)[rung]) if rung >= 0 else (Verdict.UNKNOWN, ALPHA)
-                self._note(Ball(sample, self.norm, epsilon, slack), engine, Settled(verdict, "", 0, took))
+                runs = verdict is Verdict.VERIFIED  # bounds are certified for runs or not at all
+                settled = Settled(verdict, "", 0, took, runs=runs)
+                self._note(Ball(sample, self.norm, epsilon, slack), engine, settled)
 
     def _split(self, slack: float) -> None:
         while any(self.open.values()):
@@ -138,6 +140,7 @@ class Work:
             "domains": np.array([one.domains for _, _, one in self.rows], dtype=np.int64),
             "took": np.array([one.seconds for _, _, one in self.rows]),
             "timed_out": np.array([one.timed_out for _, _, one in self.rows], dtype=bool),
+            "runs": np.array([one.runs for _, _, one in self.rows], dtype=bool),
             "seen": np.array([self._seen(ball) for ball, _, _ in self.rows], dtype=bool),
             "witnesses": np.stack(points) if points else np.zeros((0, *shape), dtype=np.float32),
             "witness_places": np.array(hits, dtype=np.int64),

@@ -62,7 +62,8 @@ class ProofsCheck(Check):
     limitations: ClassVar[tuple[str, ...]] = (
         "The checker speaks of the stored weights as a function of real numbers. That float32 runs do not matter is "
         "shown by the search alone, which bounds their rounding in the same pass.",
-        "Only some balls are proved anew and written down; proofs of the other checks are as good as this suite is.",
+        "Only some balls are proved anew and written down, those first that other checks have proved: the shares say "
+        "nothing about other balls. Proofs of the other checks are as good as this suite is.",
         "What is beyond the checker is named; it is not refuted by that. What Z3 proves elsewhere rests on Z3.",
         "The search may stop at its time limit, so another machine may write fewer proofs.",
     )
