@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from robust.checker.functions import Lines, lines_of, value_bounds
+from robust.checker.functions import Lines, Planes, lines_of, planes_of, value_bounds
 from robust.checker.program import Program, Step
 
 Numbers = NDArray[np.float64]
@@ -41,6 +41,7 @@ class Bounds:
         lower, upper: of each step ``[n, size]``.
         charges: of each affine step ``[n, size]``: what a backward step through it costs per unit of coefficient.
         lines: of each function step, once asked for.
+        planes: of each maximum, likewise.
     """
 
     program: Program
@@ -48,6 +49,7 @@ class Bounds:
     upper: dict[int, Numbers]
     charges: dict[int, Numbers] = field(default_factory=dict)
     lines: dict[int, Lines] = field(default_factory=dict)
+    planes: dict[int, Planes] = field(default_factory=dict)
 
     def largest(self, step: int) -> Numbers:
         """Largest magnitudes ``[n, size]``."""
@@ -131,8 +133,13 @@ def _open(found: Bounds, place: int) -> Marks:
     lower, upper = found.lower[place], found.upper[place]
     marks = np.zeros(lower.shape, bool)
     for step in found.program.steps:
-        if place in step.sources and step.kind == "relu":
+        if place in step.sources and step.kind in ("relu", "abs"):
             marks |= (lower < 0) & (upper > 0)
+        elif place in step.sources and step.windows is not None:
+            low, high = lower[:, step.windows], upper[:, step.windows]
+            reach = high >= low.max(2, keepdims=True)  # elements that may be the largest, where there are several
+            rows, windows, taps = np.nonzero(reach & (reach.sum(2, keepdims=True) > 1))
+            marks[rows, step.windows[windows, taps]] = True
         elif place in step.sources and step.kind != "affine":
             marks |= upper > lower
     return marks
@@ -177,6 +184,9 @@ def below(
         if step.kind == "affine":
             added = values @ step.bias - _inner(np.abs(values), found.charges[current])
             parts = [matrix.backward(values) for matrix in step.products]
+        elif step.windows is not None:
+            part, added = _through_maximum(found, current, step, values)
+            parts = [part]
         else:
             lines = found.lines.get(current) or lines_of(step, *_ends(found, step))
             found.lines[current] = lines
@@ -214,10 +224,10 @@ def _through(
 ) -> tuple[Numbers, Numbers]:
     """Coefficients on the operand, and the constant, where a function is replaced by its lines."""
     lower_slope = lines.lower_slope
-    if chosen is not None and step.kind == "relu":
+    if chosen is not None and step.kind in ("relu", "abs"):
         low, high = _ends(found, step)
-        bends = (low < 0) & (high > 0)
-        lower_slope = np.where(bends & ~np.isnan(chosen), np.clip(chosen, step.slope, 1.0), lower_slope)
+        bends, least = (low < 0) & (high > 0), step.slope if step.kind == "relu" else -1.0
+        lower_slope = np.where(bends & ~np.isnan(chosen), np.clip(chosen, least, 1.0), lower_slope)
     rising, falling = np.maximum(values, 0), np.minimum(values, 0)
     part = rising * lower_slope[:, None] + falling * lines.upper_slope[:, None]
     constant = _inner(rising, lines.lower_shift) + _inner(falling, lines.upper_shift)
@@ -225,6 +235,29 @@ def _through(
     level = np.maximum(np.abs(lines.lower_shift), np.abs(lines.upper_shift))
     lost = gamma(6) * _inner(np.abs(values), reach) + gamma(2 * step.size + 8) * _inner(np.abs(values), level)
     return part, constant - lost - TINY
+
+
+def _through_maximum(found: Bounds, place: int, step: Step, values: Numbers) -> tuple[Numbers, Numbers]:
+    """Coefficients on the operand, and the constant, where maxima are replaced by their planes.
+
+    An element gathers the coefficients of the windows that chose it: sums, which may be off by a share of the
+    magnitudes that meet there.
+    """
+    planes = found.planes.get(place) or planes_of(step, *_ends(found, step))
+    found.planes[place] = planes
+    rising, falling = np.maximum(values, 0), np.minimum(values, 0)
+    count, functions, size = values.shape
+    part = np.zeros((count, functions, found.lower[step.sources[0]].shape[1]))
+    mass = np.zeros_like(part)
+    at = np.arange(functions)[:, None]
+    for row in range(count):
+        steep = falling[row] * planes.upper_slope[row]
+        for where, what in ((planes.lower_at[row], rising[row]), (planes.upper_at[row], steep)):
+            np.add.at(part[row], (at, where[None]), what)
+            np.add.at(mass[row], (at, where[None]), np.abs(what))
+    constant = _inner(falling, planes.upper_shift)
+    lost = gamma(2 * size + 8) * _inner(mass, found.largest(step.sources[0]))
+    return part, constant - lost - gamma(size + 8) * _inner(np.abs(falling), np.abs(planes.upper_shift)) - TINY
 
 
 def _inner(values: Numbers, weights: Numbers) -> Numbers:

@@ -330,6 +330,69 @@ def _average_pool(program: Program, known: Known, attributes: Attributes) -> lis
     return [_averaged(program, first, flat, counts, (1, windows.shape[0], *out))]
 
 
+def _max_pool(program: Program, known: Known, attributes: Attributes) -> list[Value]:
+    first = known[0]
+    if not isinstance(first, Varying) or first.shape[0] != 1:
+        raise ValueError("pooling of a constant, or of a batch")
+    kernel = list(attributes["kernel_shape"])
+    windows = _windows(first.places[0], kernel, attributes)
+    flat = windows.reshape(windows.shape[0], math.prod(kernel), -1).transpose(0, 2, 1).reshape(-1, math.prod(kernel))
+    step = program.maximum(first.step, flat)
+    return [Varying(step, (1, windows.shape[0], *windows.shape[1 + len(kernel) :]))]
+
+
+def _conv_transpose(program: Program, known: Known, attributes: Attributes) -> list[Value]:
+    """The adjoint of a convolution: tap ``t`` of place ``i`` adds to output place ``stride i + dilation t - pad``."""
+    first, weight = known[0], _of(known[1])
+    if not isinstance(first, Varying) or first.shape[0] != 1 or "output_shape" in attributes:
+        raise ValueError("a transposed convolution of a constant, of a batch, or to a stated shape")
+    if attributes.get("auto_pad", b"NOTSET") != b"NOTSET":
+        raise ValueError("padding that the file does not state")
+    rank, groups = weight.ndim - 2, int(attributes.get("group", 1))
+    sizes, kernel = first.shape[2:], weight.shape[2:]
+    strides, dilations = (list(attributes.get(name, [1] * rank)) for name in ("strides", "dilations"))
+    pads, more = list(attributes.get("pads", [0] * (2 * rank))), list(attributes.get("output_padding", [0] * rank))
+    out = [
+        (sizes[i] - 1) * strides[i] + dilations[i] * (kernel[i] - 1) + 1 - pads[i] - pads[i + rank] + more[i]
+        for i in range(rank)
+    ]
+    taken, made = weight.shape[0] // groups, weight.shape[1]
+    rows, columns, entries = [], [], []
+    inside = np.stack(np.meshgrid(*(np.arange(size) for size in sizes), indexing="ij"), -1).reshape(-1, rank)
+    for tap in itertools.product(*(range(size) for size in kernel)):
+        to = inside * np.array(strides) + np.array(tap) * np.array(dilations) - np.array(pads[:rank])
+        kept = np.flatnonzero(((to >= 0) & (to < np.array(out))).all(1))
+        target, source = np.ravel_multi_index(tuple(to[kept].T), out), kept
+        for channel in range(weight.shape[0]):
+            group = channel // taken
+            for each in range(made):
+                rows.append(target + (group * made + each) * math.prod(out))
+                columns.append(source + channel * math.prod(sizes))
+                entries.append(np.full(len(kept), weight[(channel, each, *tap)]))
+    shape = (groups * made * math.prod(out), program.steps[first.step].size)
+    triple = (np.concatenate(rows), np.concatenate(columns))
+    matrix = sparse.csr_array(sparse.coo_array((np.concatenate(entries), triple), shape=shape))
+    bias = None if len(known) < 3 or known[2] is None else np.repeat(_of(known[2]).reshape(-1), math.prod(out))
+    return [Varying(program.affine([(first.step, matrix)], bias, units=1), (1, groups * made, *out))]
+
+
+def _clip(program: Program, known: Known, attributes: Attributes) -> list[Value]:
+    """``low + relu(x - low)``, and the same turned round for the upper end."""
+    first = known[0]
+    if not isinstance(first, Varying):
+        raise ValueError("a cut constant")
+    ends = [known[place] if len(known) > place else attributes.get(name) for place, name in ((1, "min"), (2, "max"))]
+    step, size = first.step, program.steps[first.step].size
+    for end, sign in zip(ends, (1.0, -1.0), strict=True):
+        if end is None:
+            continue
+        level = np.full(size, float(_of(np.asarray(end)).reshape(())))
+        scaled = sparse.csr_array(sparse.diags_array(np.full(size, sign)))
+        cut = program.function("relu", program.affine([(step, scaled)], -sign * level))
+        step = program.affine([(cut, scaled)], level)
+    return [Varying(step, first.shape)]
+
+
 def _averaged(program: Program, value: Varying, flat: Places, counts: Places, shape: tuple[int, ...]) -> Varying:
     rows = np.repeat(np.arange(len(flat)), flat.shape[1])
     used = flat.reshape(-1) >= 0
@@ -408,5 +471,6 @@ OPERATORS: Mapping[str, Rule] = {
     "Conv": _conv, "AveragePool": _average_pool, "GlobalAveragePool": _global_average,
     "ReduceMean": _reduced(True), "ReduceSum": _reduced(False), "BatchNormalization": _batch_normalisation,
     "Relu": _function("relu"), "LeakyRelu": _function("leaky"), "Sigmoid": _function("sigmoid"),
-    "Tanh": _function("tanh"),
+    "Tanh": _function("tanh"), "Abs": _function("abs"), "Softplus": _function("softplus"), "Exp": _function("exp"),
+    "MaxPool": _max_pool, "ConvTranspose": _conv_transpose, "Clip": _clip,
 }  # fmt: skip

@@ -54,7 +54,8 @@ class Step:
     """One value of the network.
 
     Attributes:
-        kind: ``input``, ``affine``, ``relu``, ``sigmoid`` or ``tanh``.
+        kind: ``input``, ``affine``, ``max``, or a function of each element: ``relu``, ``abs``, ``sigmoid``, ``tanh``,
+            ``softplus``, ``exp``.
         size: its elements.
         sources: the steps that it reads.
         matrices: of an affine step, one for each source, float64; exact but for ``units`` roundings of each entry.
@@ -62,6 +63,7 @@ class Step:
         bias_error: how far the stored bias may be from the true one.
         units: see ``matrices``.
         slope: of ``relu`` below zero (leaky), in 0..1.
+        windows: of ``max`` ``[size, k]``, flat places in the source; places past the end of a window repeat its first.
     """
 
     kind: str
@@ -72,6 +74,7 @@ class Step:
     bias_error: Vector = field(default_factory=lambda: np.zeros(0))
     units: int = 0
     slope: float = 0.0
+    windows: Places | None = None
 
     @cached_property
     def products(self) -> tuple[Matrix, ...]:
@@ -127,6 +130,20 @@ class Program:
     def function(self, kind: str, source: int, slope: float = 0.0) -> int:
         """One more step that applies a function to each element."""
         self.steps.append(Step(kind, self.steps[source].size, (source,), slope=slope))
+        return len(self.steps) - 1
+
+    def maximum(self, source: int, windows: Places) -> int:
+        """One more step: the largest element of each window ``[size, k]``; -1 stands for none.
+
+        Raises:
+            ValueError: a window without elements.
+        """
+        order = np.argsort(windows < 0, axis=1, kind="stable")
+        full = np.take_along_axis(windows, order, axis=1)
+        if (full[:, 0] < 0).any():
+            raise ValueError("a window of padding alone")
+        full = np.where(full < 0, full[:, :1], full)
+        self.steps.append(Step("max", len(full), (source,), windows=full))
         return len(self.steps) - 1
 
     def moved(self, source: int, places: Places) -> int:

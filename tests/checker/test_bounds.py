@@ -16,7 +16,7 @@ from onnx import helper
 from torch import nn
 
 from robust.checker.bounds import bound, minimum
-from robust.checker.functions import lines_of, value_bounds
+from robust.checker.functions import lines_of, planes_of, value_bounds
 from robust.checker.model import read_model
 from robust.checker.program import Step
 from robust.checker.verdict import NotEstablishedError
@@ -67,7 +67,7 @@ def test_no_rational_value_leaves_the_bounds(
                 assert float(exact - Fraction(float(low))) < 1e-12 * max(1.0, scale) * 100
 
 
-@pytest.mark.parametrize("kind", ["sigmoid", "tanh", "relu"])
+@pytest.mark.parametrize("kind", ["sigmoid", "tanh", "relu", "abs", "softplus", "exp"])
 @given(low=st.floats(-30, 30), width=st.sampled_from([0.0, 1e-9, 1e-3, 0.7, 8.0, 40.0]), slope=st.floats(0, 1))
 @settings(max_examples=150, deadline=None, derandomize=True)
 def test_lines_lie_below_and_above(kind: str, low: float, width: float, slope: float) -> None:
@@ -76,15 +76,41 @@ def test_lines_lie_below_and_above(kind: str, low: float, width: float, slope: f
     lines = lines_of(step, lower, upper)
     x = np.linspace(np.longdouble(low), np.longdouble(low + width), 401)
     x = np.clip(x, np.longdouble(lower[0, 0]), np.longdouble(upper[0, 0]))
-    value = {"tanh": np.tanh(x), "sigmoid": 1 / (1 + np.exp(-x)), "relu": np.where(x < 0, slope * x, x)}[kind]
+    value = {
+        "tanh": np.tanh(x),
+        "sigmoid": 1 / (1 + np.exp(-x)),
+        "relu": np.where(x < 0, slope * x, x),
+        "abs": np.abs(x),
+        "softplus": np.log1p(np.exp(x)),
+        "exp": np.exp(x),
+    }[kind]
     below = lines.lower_slope[0, 0] * x + lines.lower_shift[0, 0]
     above = lines.upper_slope[0, 0] * x + lines.upper_shift[0, 0]
     assert (below <= value).all()
     assert (above >= value).all()
     least, most = value_bounds(step, lower, upper)
     assert least[0, 0] <= value.min() <= value.max() <= most[0, 0]
-    if kind != "relu" and width <= 1e-3:
+    if kind in ("sigmoid", "tanh", "softplus") and width <= 1e-3:
         assert (above - below).max() < 1e-5
+
+
+@given(seed=st.integers(0, 100_000), width=st.sampled_from([0.0, 1e-9, 0.1, 3.0]))
+@settings(max_examples=150, deadline=None, derandomize=True)
+def test_planes_lie_below_and_above_the_largest(seed: int, width: float) -> None:
+    random = np.random.default_rng(seed)
+    lower = random.standard_normal((3, 6))
+    upper = lower + width * random.random((3, 6))
+    windows = np.array([[0, 1, 2], [3, 3, 3], [5, 4, 5], [2, 4, 0]])
+    step = Step("max", 4, (0,), windows=windows)
+    planes, rows = planes_of(step, lower, upper), np.arange(3)[:, None]
+    least, most = value_bounds(step, lower, upper)
+    for share in (0.0, 1.0, *random.random((40, 3, 6)), *random.integers(0, 2, (40, 3, 6))):
+        x = np.clip(lower + share * (upper - lower), lower, upper)
+        value = x[:, windows].max(2)
+        assert (x[rows, planes.lower_at] <= value).all()
+        above = planes.upper_slope.astype(np.longdouble) * x[rows, planes.upper_at] + planes.upper_shift
+        assert (above >= value).all()
+        assert ((least <= value) & (value <= most)).all()
 
 
 RANDOM = np.random.default_rng(0)
@@ -144,6 +170,22 @@ CASES = {
         [node("LeakyRelu", "x", "l", alpha=0.2), node("Tanh", "l", "t"), node("Sigmoid", "t", "g"), node("Relu", "g")],
         PICTURE,
         {},
+    ),
+    "pooled": (
+        [node("MaxPool", "x", kernel_shape=[3, 2], strides=[2, 2], pads=[1, 0, 1, 1])],
+        PICTURE,
+        {},
+    ),
+    "transposed": (
+        [node("ConvTranspose", "x w b", strides=[2, 3], pads=[1, 0, 2, 1], output_padding=[1, 0], dilations=[1, 2])],
+        PICTURE,
+        {"w": constant(4, 3, 3, 2), "b": constant(3)},
+    ),
+    "transposed in groups": ([node("ConvTranspose", "x w", group=2)], PICTURE, {"w": constant(4, 3, 2, 2)}),
+    "cut": (
+        [node("Clip", "x low high", "c"), node("Abs", "c", "a"), node("Softplus", "a", "s"), node("Exp", "s")],
+        PICTURE,
+        {"low": np.array(-0.5, np.float32), "high": np.array(0.75, np.float32)},
     ),
     "axes": (
         [node("Unsqueeze", "x a", "u"), node("Squeeze", "u a", "s"), node("Flatten", "s", axis=2)],
