@@ -74,6 +74,22 @@ def one_network(subject: Subject, library: Any | None, page: Page) -> None:
         )
     page.say(f"## {subject.name}")
     page.table(["bounds", "sides violated", "mean width", "time"], rows)
+    page.say(wider(subject))
+
+
+def wider(subject: Subject) -> str:
+    """How much wider float64 bounds are for what rounding takes, over boxes of the subject's own size."""
+    double, region = subject.network.to(torch.float64), subject.region(BOXES)
+    unit = torch.eye(double.graph.outputs)
+    questions = torch.cat([unit, -unit])[None].expand(BOXES, -1, -1)
+    said = []
+    for run, name in ((False, "their own rounding"), (True, "that of every float32 run, too")):
+        found = rounded_bounds(double, region, questions, "crown", run=run)
+        plain = rounded_bounds(double, region, questions, "crown", run=False).computed
+        low = found.runs if run else found.reals
+        width, more = (-(part[:, : len(unit)] + part[:, len(unit) :]) for part in (plain, low))
+        said.append(f"{float((more - width).sum() / width.sum()):.1g} for {name}")
+    return f"Over its own boxes ({BOXES}), float64 bounds are wider on average by a share of {said[0]}, {said[1]}."
 
 
 def small(region: Region) -> Region:

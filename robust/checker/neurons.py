@@ -242,7 +242,7 @@ class Neurons(Case):
                 continue
             at = own[:, 1] == node
             values = np.full((count, self.program.steps[step].size), np.nan)
-            values[:, own[at, 2]] = table[:, at]
+            values[:, self._elements(own[at, 2], step)] = table[:, at]
             result[step] = values
         return result
 
@@ -260,8 +260,15 @@ class Neurons(Case):
                 raise NotEstablishedError(self.where, "a multiplier is of what no function reads")
             at = own[column, 1] == node
             table = result.setdefault(step, np.zeros((count, self.program.steps[step].size)))
-            table[leaf[at], own[column[at], 2]] = values[at]
+            table[leaf[at], self._elements(own[column[at], 2], step)] = values[at]
         return result
+
+    def _elements(self, places: Places, step: int) -> Places:
+        """Places in a step's value, none of them beyond its end."""
+        size = self.program.steps[step].size
+        if (places >= size).any():
+            raise InvalidError(self.where, f"a place {int(places.max())} in a value of {size} elements")
+        return places
 
     def _weights(self, count: int) -> Numbers:
         counts = self.columns["weight_count"].next(count).astype(np.int64)

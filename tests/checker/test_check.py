@@ -221,6 +221,57 @@ def test_a_proof_forged_for_what_is_violated_by_a_hair_is_not_valid(engine: str,
     assert valid >= len(seeds)
 
 
+def flipped(arrays: Arrays, most: int | None, seed: int) -> Iterator[tuple[str, Arrays]]:
+    """Every array with one bit of one number flipped; ``most`` drawn for each array, or every bit."""
+    random = np.random.default_rng(seed)
+    for name, value in arrays.items():
+        if name == "header" or value.dtype.kind not in "bif" or not value.size:
+            continue
+        raw = np.frombuffer(value.tobytes(), np.uint8)
+        bits = np.arange(8 * len(raw)) if most is None else random.permutation(8 * len(raw))[:most]
+        for bit in bits.tolist():
+            if value.dtype.kind == "b" and bit % 8:
+                continue  # of a truth value one bit is the number
+            changed = raw.copy()
+            changed[bit // 8] ^= 1 << (bit % 8)
+            yield f"{name} bit {bit}", {**arrays, name: changed.view(value.dtype).reshape(value.shape)}
+
+
+@pytest.mark.parametrize("engine", ["input-splitting", "neuron-splitting"])
+@pytest.mark.parametrize("most", [12, pytest.param(None, marks=pytest.mark.slow)], ids=["some", "every bit"])
+def test_no_bit_makes_a_proof_of_what_is_violated(engine: str, most: int | None, tmp_path: Path) -> None:
+    """The proof of a true statement, its query exchanged for one that is violated by a hair, and a bit flipped: never
+    valid. With its own query the statement is true, whatever the bit: what passes then is counted."""
+    layers = drawn(1)
+    minimum = exact_minimum(layers, -1.0, 1.0)
+    size = max(1, abs(minimum))
+    model, queries = dense_model(layers, tmp_path / "m.onnx"), []
+    for place, gap in enumerate((Fraction(1, 100), Fraction(-1, 10**9))):
+        level = float(minimum - gap * size)
+        assert (Fraction(level) < minimum) == (place == 0)
+        path = tmp_path / f"q{place}.vnnlib"
+        queries.append(query_file(path, ["-1.0"], ["1.0"], 1, f"(assert (<= Y_0 {level!r}))"))
+    assert prove(model, queries[0], tmp_path / "p.npz", engine).result == "unsat"
+    arrays, through, seen = arrays_of(tmp_path / "p.npz"), 0, 0
+    header = json.loads(arrays["header"].tobytes())
+    header["query"] = hashlib.sha256(queries[1].read_bytes()).hexdigest()
+    false = {"header": np.frombuffer(json.dumps(header).encode(), np.uint8)}
+    for what, changed in flipped(arrays, most, 0):
+        try:
+            assert check_proof(rewritten(changed, tmp_path / "t.npz"), model, queries[0]).smallest >= 0
+            through += 1
+        except REJECTED:
+            seen += 1
+        forged = rewritten({**changed, **false}, tmp_path / "f.npz")
+        try:
+            found = check_proof(forged, model, queries[1])
+        except REJECTED:
+            continue
+        pytest.fail(f"{what}: {found}")
+    assert seen > 10
+    assert through > 10  # claimed bounds, lines, larger boxes: nothing rests on them
+
+
 def test_hostile_files_are_refused(by_boxes: Made, tmp_path: Path) -> None:
     proof, model, query = by_boxes
     content = proof.read_bytes()
