@@ -312,6 +312,8 @@ class Neurons(Case):
         """The constraints of a clause mixed: functions ``[n, 1, outputs]``, offsets and errors ``[n]``."""
         rows = self.questions.rows[self.questions.clause == clause]
         offsets = self.questions.offsets[self.questions.clause == clause]
+        if weights.shape[1] < len(rows):
+            raise InvalidError(self.where, f"a mixture of {weights.shape[1]} weights for {len(rows)} constraints")
         if not (weights >= 0).all() or not np.isfinite(weights).all() or (weights[:, len(rows) :] != 0).any():
             raise InvalidError(self.where, "constraints are mixed with weights of at least 0, one each")
         weights = weights[:, : len(rows)]
