@@ -128,7 +128,8 @@ class _Question:
         if reasons:
             return _unknown(f"{len(reasons)} of {len(self.item.unsafe.clauses)} clauses stayed open: {reasons[0]}")
         count = len(open_clauses)
-        return _verified(f"Z3 found {count} unsafe {'clause' if count == 1 else 'clauses'} unsatisfiable", None)
+        words = "clause" if count == 1 else "clauses"
+        return _verified(f"Z3 found {count} unsafe {words} unsatisfiable (trusting Z3)", None)
 
     def _solve(self, clause: Halfspaces) -> Tensor | str:
         """A confirmed witness, the empty string for an excluded clause, or why it stayed open."""
