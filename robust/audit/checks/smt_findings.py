@@ -24,7 +24,9 @@ def findings(results: Results, images: int, context: Context, earlier: Mapping[s
     evidence: list[Evidence] = [_table(results, context), *_pictures(results, images, context)]
     arithmetic = next((payload["arithmetic"] for _, payload in results if payload["arithmetic"]), None)
     if arithmetic:
-        evidence.append(Note(text=f"Verified holds in {arithmetic}. Trusting Z3: no proof is kept that others could check."))
+        evidence.append(
+            Note(text=f"Verified holds in {arithmetic}. Trusting Z3: no proof is kept that others could check.")
+        )
     found = [_share(verdict, results) for verdict in Verdict]
     found[0] = found[0].model_copy(update={"evidence": tuple(evidence), "headline": True})
     return [*found, _control(results, context, earlier)]
