@@ -22,6 +22,8 @@ from attacks.fooling.fooling import (
 from robust.errors import UsageError
 from robust.subjects.protocols import Classifier
 
+STRIP = (1, 3, 10, 30, 100, 300, 1000)
+"""Generations after which the elites are kept to be shown."""
 LOOK_EVERY = 5
 """Generations between two looks from the host: whether all classes are done, time is up, somebody watches."""
 
@@ -36,6 +38,8 @@ class Progress:
         generation: how many there were.
         used: rows evaluated.
         history: as of ``Fooling``.
+        strip: the genomes of all elites, at generations that are further and further apart, and how many rows had been
+            evaluated by then.
     """
 
     archive: Archive
@@ -43,6 +47,7 @@ class Progress:
     generation: int = 0
     used: int = 0
     history: list[tuple[int, float, float]] = field(default_factory=list)
+    strip: list[tuple[int, Tensor]] = field(default_factory=list)
 
 
 class Evolution(FoolingMethod):
@@ -121,6 +126,8 @@ class Evolution(FoolingMethod):
             now.used += size
             now.reached = torch.where((now.reached < 0) & (now.archive.scores >= wanted), now.used, now.reached)
             now.generation += 1
+            if now.generation in STRIP:
+                now.strip.append((now.used, now.archive.elites.clone()))
             if (now.generation - 1) % LOOK_EVERY == 0:
                 now.history.append(_moment(now))
                 done = bool((now.reached >= 0).all()) or stop(now)
@@ -128,7 +135,9 @@ class Evolution(FoolingMethod):
         confidences = replayed_confidences(classifier, inputs, classes)
         if not now.history or now.history[-1][0] != now.used:
             now.history.append(_moment(now))
-        return Fooling(inputs, classes, confidences, now.reached, now.used + len(classes), 0, tuple(now.history))
+        used, history = now.used + len(classes), tuple(now.history)
+        strip = tuple((at, to_box(self.inputs_of(g, classifier), classifier.input_box)) for at, g in now.strip)
+        return Fooling(inputs, classes, confidences, now.reached, used, 0, history, strip)
 
 
 def check_budget(batch: int, evaluations: int, target: float, rates: Sequence[float]) -> None:

@@ -33,6 +33,7 @@ class Fooling:
         evaluations: rows through the model, forward.
         backward_passes: rows whose gradient was taken.
         history: (evaluations, smallest, median confidence over classes), as the search went.
+        strip: (evaluations, inputs ``[k, *shape]``), what an evolution had by then.
     """
 
     inputs: Tensor
@@ -42,6 +43,7 @@ class Fooling:
     evaluations: int
     backward_passes: int
     history: tuple[tuple[int, float, float], ...]
+    strip: tuple[tuple[int, Tensor], ...] = ()
 
 
 class FoolingMethod(ABC):

@@ -20,6 +20,8 @@ from attacks.fooling.fooling import (
 from robust.errors import UsageError
 from robust.subjects.protocols import Classifier
 
+PICTURE_AXES = 4
+"""Of a batch of pictures ``[n, channels, height, width]``."""
 SCOUT_BATCH = 100
 """Random inputs per forward pass."""
 
@@ -42,6 +44,10 @@ class GradientAscent(FoolingMethod):
         centre: what the penalty pulls to and starts lie around, a place in the unit cube.
         spread: half width of the uniform noise at the first start.
         draws: random inputs that are looked at before each later start, for all classes together.
+        total_variation: of pictures, weight of the mean absolute difference of neighbours (Mahendran and Vedaldi 2015,
+            section 3): smoother images; 0 for none.
+        jitter: of pictures, each step shows the model the image moved by at most so many pixels round the edges
+            (Mordvintsev et al. 2015): what is found does not hang on single places. The image not moved is kept.
     """
 
     name = "gradient_ascent"
@@ -58,6 +64,8 @@ class GradientAscent(FoolingMethod):
         centre: float = 0.5,
         spread: float = 0.1,
         draws: int = 500,
+        total_variation: float = 0.0,
+        jitter: int = 0,
     ) -> None:
         if steps < 1 or restarts < 1 or draws < 1 or not rate > 0 or not penalty >= 0:
             raise UsageError(
@@ -65,6 +73,9 @@ class GradientAscent(FoolingMethod):
             )
         if not (0 < target <= 1 and 0 <= centre <= 1 and 0 <= spread <= 1):
             raise UsageError("a share is no share", wanted="0 < target <= 1; 0 <= centre, spread <= 1")
+        if not total_variation >= 0 or jitter < 0:
+            raise UsageError("smoothness is no smoothness", wanted="at least 0", got=(total_variation, jitter))
+        self.total_variation, self.jitter = total_variation, jitter
         self.steps, self.restarts, self.rate, self.penalty = steps, restarts, rate, penalty
         self.target, self.centre, self.spread, self.draws = target, centre, spread, draws
 
@@ -85,7 +96,7 @@ class GradientAscent(FoolingMethod):
                 got="a black box",
                 hint="ask for map_elites, which needs confidences only",
             )
-        search = _Search(self, classifier, classes)
+        search = _Search(self, classifier, classes, generator)
         for start in range(self.restarts):
             rows = torch.nonzero(search.reached < 0)[:, 0]
             if not len(rows):
@@ -113,8 +124,10 @@ class GradientAscent(FoolingMethod):
 class _Search:
     """The best input of each class so far, and the climb of those that are not done."""
 
-    def __init__(self, method: GradientAscent, classifier: Classifier, classes: Tensor) -> None:
-        self.method, self.classifier, self.classes = method, classifier, classes
+    def __init__(
+        self, method: GradientAscent, classifier: Classifier, classes: Tensor, generator: torch.Generator
+    ) -> None:
+        self.method, self.classifier, self.classes, self.generator = method, classifier, classes, generator
         self.best = torch.full((len(classes), *classifier.input_shape), method.centre, device=classifier.device)
         self.scores = torch.full((len(classes),), -torch.inf, dtype=torch.float64, device=classifier.device)
         self.reached = torch.full((len(classes),), -1, dtype=torch.int64, device=classifier.device)
@@ -154,11 +167,27 @@ class _Search:
         self.backward += len(rows)
         with torch.enable_grad():
             leaf = unit.detach().clone().requires_grad_()
-            scores = log_confidences(self.classifier.logits(to_box(leaf, self.classifier.input_box)))
+            shown = self._moved(leaf)
+            scores = log_confidences(self.classifier.logits(to_box(shown, self.classifier.input_box)))
             own = scores.gather(1, targets[:, None])[:, 0]
-            pull = (leaf - self.method.centre).flatten(1).square().mean(1)
-            (gradient,) = torch.autograd.grad((own - penalty * pull).sum(), leaf)
+            pull = penalty * (leaf - self.method.centre).flatten(1).square().mean(1)
+            if self.method.total_variation and leaf.ndim == PICTURE_AXES:
+                pull = pull + self.method.total_variation * roughness(leaf)
+            (gradient,) = torch.autograd.grad((own - pull).sum(), leaf)
+        if shown is not leaf:  # what counts is the image that is not moved
+            self.forward += len(rows)
+            with torch.no_grad():
+                own = log_confidences(self.classifier.logits(to_box(unit, self.classifier.input_box)))
+                own = own.gather(1, targets[:, None])[:, 0]
         return own.detach(), torch.where(torch.isfinite(gradient), gradient, torch.zeros_like(gradient))
+
+    def _moved(self, unit: Tensor) -> Tensor:
+        """All images moved round the edges by the same few pixels."""
+        most = self.method.jitter
+        if not most or unit.ndim != PICTURE_AXES:
+            return unit
+        down, right = torch.randint(-most, most + 1, (2,), generator=self.generator).tolist()
+        return torch.roll(unit, (down, right), (2, 3)) if down or right else unit
 
     def _keep(self, unit: Tensor, rows: Tensor, scores: Tensor) -> None:
         better = scores > self.scores[rows]
@@ -168,3 +197,9 @@ class _Search:
         self.reached = torch.where(done, self.forward, self.reached)
         confidences = self.scores.exp()
         self.history.append((self.forward, confidences.min(), confidences.quantile(0.5)))
+
+
+def roughness(unit: Tensor) -> Tensor:
+    """Total variation: the mean absolute difference of neighbouring pixels of ``[n, c, h, w]``, ``[n]``."""
+    down, right = unit.diff(dim=2).abs(), unit.diff(dim=3).abs()
+    return (down.flatten(1).sum(1) + right.flatten(1).sum(1)) / max(1, down[0].numel() + right[0].numel())

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from robust.audit.check import Context, Payload
+from robust.audit.fooling_names import METHOD_NAMES
 from robust.audit.pictures import as_picture, is_picture
 from robust.record import Curve, CurvePlot, Evidence, Images, Note, Table, image_item
 from robust.subjects.protocols import Classifier
 
-METHOD_NAMES = {"gradient_ascent": "gradient ascent", "map_elites": "MAP-Elites", "cppn": "CPPN"}
 POINTS = 60
 """Points of a curve at most."""
 

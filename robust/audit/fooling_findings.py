@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 
 from robust.audit.check import Context, Payload, Results
 from robust.audit.fooling_evidence import gallery, per_class, progress
+from robust.audit.fooling_names import METHOD_NAMES
+from robust.audit.fooling_realism import REALISM, realism_finding
+from robust.audit.fooling_told import confidence_plot, detected, map_galleries, strips
 from robust.audit.witnesses import keep_witnesses
 from robust.record import Cost, Evidence, Finding, Interval, Note, Outcome
 from robust.statistics import median_interval, wilson
@@ -16,13 +19,13 @@ from robust.statistics import median_interval, wilson
 if TYPE_CHECKING:
     from robust.audit.checks.fooling import FoolingSettings
 
-METHOD_NAMES = {"gradient_ascent": "gradient ascent", "map_elites": "MAP-Elites"}
 Protocol = dict[str, str | int | float | bool]
 
 
 def fooling_findings(results: Results, settings: FoolingSettings, context: Context) -> list[Finding]:
     """Per method: confidence, share of classes fooled, evaluations, distance; then the controls."""
-    made = {str(s.parameters["method"]): p for s, p in results if s.parameters["method"] != "noise"}
+    others = ("noise", REALISM)
+    made = {str(s.parameters["method"]): p for s, p in results if s.parameters["method"] not in others}
     protocols = {str(s.parameters["method"]): _protocol(dict(s.parameters)) for s, _ in results}
     noise = next(payload for shard, payload in results if shard.parameters["method"] == "noise")
     evidence = _evidence(made, noise, settings, context)
@@ -33,6 +36,8 @@ def fooling_findings(results: Results, settings: FoolingSettings, context: Conte
     for method in settings.methods:
         if method not in made:
             findings.append(_not_assessed(method, context))
+    findings += detected(made, noise)
+    findings += [realism_finding(p, context) for s, p in results if s.parameters["method"] == REALISM]
     if len(noise["data_nearest"]):
         findings.append(_data_distance(noise))
     findings.append(_noise_control(made, noise, settings))
@@ -131,7 +136,8 @@ def _evidence(
     if fooled < total:
         evidence.append(Note(text=f"{fooled} of the {total} classes were tried, evenly spaced: the plan's limit."))
     evidence += gallery(made, settings.gallery, context.classifier, context.data.feature_names)
-    evidence.append(progress(made))
+    evidence += [*strips(made, context.classifier), *map_galleries(made, settings.gallery, context.classifier)]
+    evidence += [progress(made), confidence_plot(made, noise)]
     evidence.append(per_class(made, noise, context))
     for method, payload in made.items():
         evidence.append(

@@ -15,6 +15,8 @@ from attacks.fooling.fooling import log_confidences, to_box
 from attacks.fooling.nearest import nearest_distances
 from robust.audit.check import Check, CheckSettings, Context, NotAssessedError, Passes, Payload, Results, Shard
 from robust.audit.fooling_findings import fooling_findings
+from robust.audit.fooling_realism import MOST_CHAINS, REALISM, realism_payload, realism_possible
+from robust.audit.fooling_told import real_side, told_by
 from robust.data.dataset import Dataset
 from robust.record import Finding
 
@@ -46,7 +48,13 @@ class FoolingSettings(CheckSettings):
     steps: int = Field(default=200, ge=1, description="gradient ascent: steps of one start")
     restarts: int = Field(default=3, ge=1, description="gradient ascent: starts of one class")
     penalty: float = Field(default=0.1, ge=0, description="gradient ascent: weight of the L2 term at the first start")
+    total_variation: float = Field(default=0, ge=0, description="gradient ascent: weight of the roughness of pictures")
+    jitter: int = Field(default=0, ge=0, description="gradient ascent: pixels that pictures are moved by at most")
     noise: int = Field(default=1000, ge=1, description="random inputs drawn by the control")
+    realism: bool = Field(
+        default=True,
+        description="also sample with a prior (Plug and Play), from none to strong: realism against activation",
+    )
 
 
 class FoolingCheck(Check):
@@ -65,6 +73,7 @@ class FoolingCheck(Check):
         "A class that was not fooled within the budget is not thereby safe.",
     )
     Settings = FoolingSettings
+    version = 2
 
     def plan(self, settings: FoolingSettings, context: Context) -> list[Shard]:
         """One shard per method, all classes in one batch; then the control."""
@@ -80,6 +89,9 @@ class FoolingCheck(Check):
             Shard("fooling", method, {"method": method, "targets": targets, **_hyperparameters(method, settings)})
             for method in methods
         ]
+        if settings.realism and gradients and realism_possible(context):
+            few = spread(len(context.classifier.class_names), min(settings.classes, MOST_CHAINS))
+            shards.append(Shard("fooling", "plug and play", {"method": REALISM, "targets": few}))
         return [
             *shards,
             Shard("fooling", "random inputs", {"method": "noise", "targets": targets, "n": settings.noise}),
@@ -90,10 +102,13 @@ class FoolingCheck(Check):
         method, targets = str(shard.parameters["method"]), list(shard.parameters["targets"])
         generator = context.torch_generator("fooling", method)
         if method == "noise":
-            return _noise(int(shard.parameters["n"]), targets, generator, context)
+            return _noise(int(shard.parameters["n"]), targets, generator, context) | real_side(context)
+        if method == REALISM:
+            return realism_payload(context, targets, generator)
         hyperparameters = {k: v for k, v in shard.parameters.items() if k not in ("method", "targets")}
         maker = METHODS[method](**hyperparameters)
-        return _payload(maker(context.classifier, generator, targets), context)
+        made = maker(context.classifier, generator, targets)
+        return _payload(made, context) | told_by(made, context, settings.gallery)
 
     def conclude(
         self, results: Results, settings: FoolingSettings, context: Context, earlier: Mapping[str, Results]
@@ -130,6 +145,8 @@ def _hyperparameters(method: str, settings: FoolingSettings) -> dict[str, Any]:
         "steps": settings.steps,
         "restarts": settings.restarts,
         "penalty": settings.penalty,
+        "total_variation": settings.total_variation,
+        "jitter": settings.jitter,
     }
 
 
