@@ -35,22 +35,24 @@ def real_side(context: Context) -> Payload:
     """Of the evaluation samples: ``real_confidences``, and what each detector scores them, ``real_scores``."""
     panel, real = _panel(context), context.samples()
     scores = log_confidences(context.classifier.replay(real))
-    found: Payload = {"real_confidences": scores.amax(1).exp().cpu().numpy(), "real_scores": {}, "fitted_on": ""}
+    found: Payload = {"real_confidences": scores.amax(1).exp().cpu().numpy(), "fitted_on": ""}
     if panel is None:
         return found
     detectors, held_out, fitted_on = panel
     shown = activations_of(context.classifier, real[held_out])
-    return found | {"real_scores": score_panel(detectors, shown), "fitted_on": fitted_on}
+    real_scores = {f"real_scores/{name}": values for name, values in score_panel(detectors, shown).items()}
+    return found | real_scores | {"fitted_on": fitted_on}
 
 
 def told_by(made: Fooling, context: Context, gallery: int) -> Payload:
-    """``scores`` by detector, ``maps`` by method for the first of the classes, ``strip`` of an evolution."""
+    """``scores/DETECTOR``, ``maps/METHOD`` for the first of the classes, ``strip`` of an evolution."""
     panel = _panel(context)
-    result: Payload = {"scores": {}, "maps": {}, "strip_at": [], "strip": np.zeros(0, np.float32)}
+    result: Payload = {"strip_at": [], "strip": np.zeros(0, np.float32)}
     if panel is not None:
-        result["scores"] = score_panel(panel[0], activations_of(context.classifier, made.inputs))
+        scores = score_panel(panel[0], activations_of(context.classifier, made.inputs))
+        result |= {f"scores/{name}": values for name, values in scores.items()}
     if gallery and is_picture(tuple(context.classifier.input_shape)):
-        result["maps"] = _maps(made, context, gallery)
+        result |= {f"maps/{name}": maps for name, maps in _maps(made, context, gallery).items()}
     if made.strip:
         result["strip_at"] = [used for used, _ in made.strip]
         result["strip"] = np.stack([inputs[:STRIP_CLASSES].cpu().numpy() for _, inputs in made.strip])
@@ -64,7 +66,8 @@ def _panel(context: Context) -> tuple[dict[str, Detector], NDArray[np.int64], st
     picked = known.stratified_indices(FIT, context.seed)
     held_out, fitted_on = everything, "the reference"
     if known is context.data:
-        picked, held_out, fitted_on = everything[::2], everything[1::2], "every other evaluation sample"
+        picked = known.stratified_indices(min(FIT, len(known) // 2), context.seed)
+        held_out, fitted_on = np.setdiff1d(everything, picked), "half of the evaluation samples"
     if len(picked) < 2 or not len(held_out) or len(np.unique(known.labels[picked])) < 2:
         return None
     samples = torch.from_numpy(np.ascontiguousarray(known.samples[picked])).to(context.device)
@@ -89,12 +92,18 @@ def _maps(made: Fooling, context: Context, gallery: int) -> dict[str, NDArray[np
     return found
 
 
+def _under(payload: Payload, name: str) -> dict[str, NDArray[np.float64]]:
+    """The arrays ``name/...`` of a payload, by what follows."""
+    start = f"{name}/"
+    return {key.removeprefix(start): np.asarray(value) for key, value in payload.items() if key.startswith(start)}
+
+
 def detected(made: Mapping[str, Payload], noise: Payload) -> list[Finding]:
     """For each method and detector: does the detector tell the fooling inputs from real ones?"""
     findings = []
     for method, payload in made.items():
-        for detector, scores in payload["scores"].items():
-            real = noise["real_scores"].get(detector)
+        for detector, scores in _under(payload, "scores").items():
+            real = noise.get(f"real_scores/{detector}")
             if real is None or not len(scores):
                 continue
             found = measure(np.asarray(real), np.asarray(scores), np.random.default_rng(0))
@@ -169,7 +178,7 @@ def map_galleries(made: Mapping[str, Payload], limit: int, classifier: Classifie
     """Fooling images with where the model looks for the class that it sees in them."""
     result: list[Evidence] = []
     for method, payload in made.items():
-        maps = payload["maps"]
+        maps = _under(payload, "maps")
         if not maps:
             continue
         rows = []

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from robust.audit.check import NotAssessedError, Results
 from robust.audit.checks.fooling import FoolingCheck, FoolingSettings, spread
+from robust.audit.fooling_realism import realism_payload
 from robust.record import CurvePlot, Finding, Images, Note, Outcome, Table, Witness
 from tests.audit.checks.contexts import context, dataset, findings, results
 from tests.doubles import ModuleClassifier, linear, mlp
@@ -71,8 +72,15 @@ def test_pictures_get_a_gallery_of_class_by_method(tmp_path: Path) -> None:
     found = findings(FoolingCheck(), FoolingSettings(classes=6, gallery=4, **FAST), ctx)
     evidence = next(f for f in found.values() if f.evidence).evidence
     images = [e for e in evidence if isinstance(e, Images)]
-    assert len(images) == 1
+    assert [image.title for image in images] == [
+        "Fooling images",
+        "How the images of MAP-Elites came about",
+        "Where the model looks in the images of gradient ascent",
+        "Where the model looks in the images of MAP-Elites",
+    ]
     assert images[0].columns == ("gradient ascent", "MAP-Elites")
+    assert images[1].columns == ("100", "300", "1,000", "last")
+    assert images[2].columns == ("image", "integrated gradients")  # there is no convolution to look at
     assert len(images[0].rows) == 4
     notes = " ".join(e.text for e in evidence if isinstance(e, Note))
     assert "6 of the 7 classes" in notes
@@ -141,3 +149,60 @@ def test_classes_are_spread_evenly() -> None:
     assert spread(3, 5) == [0, 1, 2]
     assert spread(1000, 4) == [0, 250, 500, 750]
     assert len(set(spread(101, 100))) == 100
+
+
+def blobs(count: int) -> tuple[np.ndarray, np.ndarray]:  # type: ignore[type-arg]
+    """Two classes of pictures: a bright left or right half, a little noisy; all else is nonsense."""
+    rng = np.random.default_rng(5)
+    labels = np.arange(count) % 2
+    samples = 0.1 + 0.05 * rng.random((count, 1, 4, 4))
+    for sample, label in zip(samples, labels, strict=True):
+        sample[0, :, 2 * label : 2 * label + 2] += 0.7
+    return samples.astype(np.float32), labels
+
+
+def halves() -> ModuleClassifier:
+    weight = torch.tensor([[1.0, 1.0, -1.0, -1.0] * 4, [-1.0, -1.0, 1.0, 1.0] * 4])
+    module = nn.Sequential(nn.Flatten(), nn.Linear(16, 2, bias=False))
+    module[1].weight.data = weight
+    return ModuleClassifier(module.eval(), (1, 4, 4), 2)
+
+
+def test_detectors_realism_and_distributions(tmp_path: Path) -> None:
+    data, reference = (dataset(*blobs(count)) for count in (30, 60))
+    ctx = context(halves(), data, tmp_path, reference=reference)
+    found = findings(FoolingCheck(), FoolingSettings(**FAST), ctx)
+    seen = [f for f in found.values() if f.metric == "fooling_detected"]
+    assert {f.parameters["detector"] for f in seen} == {"maximum_softmax", "energy"}  # no features
+    assert all(f.value is not None and 0 <= f.value <= 1 and f.interval is not None for f in seen)
+    assert all(f.protocol["fitted on"] == "the reference" for f in seen)
+    realism = next(f for f in found.values() if f.metric == "judge_agreement")
+    table = next(e for e in realism.evidence if isinstance(e, Table))
+    assert [row[0] for row in table.rows] == [0.0, 0.01, 0.03, 0.1, 0.3, 1.0]
+    assert "right on 100.0% of evaluation samples" in table.caption
+    shares = next(e for f in found.values() for e in f.evidence if isinstance(e, CurvePlot) and "How sure" in e.title)
+    for curve in shares.curves:
+        assert curve.y[0] == 1.0
+        assert list(curve.y) == sorted(curve.y, reverse=True)
+    real = next(curve for curve in shares.curves if curve.label == "real samples")
+    sure = torch.softmax(halves().logits(torch.from_numpy(data.samples)).double(), 1).amax(1).numpy()
+    assert real.y[45] == pytest.approx(float((sure >= real.x[45]).mean()))
+
+
+def test_a_prior_brings_images_back_to_the_data(tmp_path: Path) -> None:
+    """A model that sees nothing in the data: without a prior its images go anywhere."""
+    data, reference = (dataset(*blobs(count)) for count in (30, 60))
+    ctx = context(mlp((1, 4, 4), 2), data, tmp_path, reference=reference)
+    payload = realism_payload(ctx, [0, 1], torch.Generator().manual_seed(0))
+    near = np.median(payload["nearest"], axis=1)
+    assert near[-1] < 0.7 * near[0]
+    assert payload["judge_accuracy"] == 1.0
+
+
+def test_without_a_reference_there_is_no_realism_and_half_the_samples_fit_the_detectors(tmp_path: Path) -> None:
+    ctx = context(halves(), dataset(*blobs(30)), tmp_path)
+    found = findings(FoolingCheck(), FoolingSettings(**FAST), ctx)
+    assert not [f for f in found.values() if f.metric == "judge_agreement"]
+    seen = [f for f in found.values() if f.metric == "fooling_detected"]
+    assert {f.protocol["fitted on"] for f in seen} == {"half of the evaluation samples"}
+    assert {f.n for f in seen} == {2 + 15}
