@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from robust.audit.check import Check
+from robust.audit.checks.absence import AbsenceCheck
 from robust.audit.checks.accuracy import AccuracyCheck
 from robust.audit.checks.attacks import AttacksCheck
 from robust.audit.checks.branching import BranchingCheck
@@ -28,6 +29,7 @@ CHECKS: tuple[Check, ...] = (
     ManipulationsCheck(),
     CorruptionsCheck(),
     FoolingCheck(),
+    AbsenceCheck(),
     ExplanationsCheck(),
     OodCheck(),
     FairnessCheck(),

@@ -20,8 +20,9 @@ from robust.properties.input_sets import Box
 from robust.subjects.protocols import Classifier
 from robust.subjects.torch_classifier import own_copy
 
-Method = Literal["grad_cam", "guided_grad_cam", "integrated_gradients", "occlusion"]
+Method = Literal["grad_cam", "counterfactual_grad_cam", "guided_grad_cam", "integrated_gradients", "occlusion"]
 METHODS: tuple[Method, ...] = ("grad_cam", "guided_grad_cam", "integrated_gradients", "occlusion")
+"""Maps of what speaks for a class; counterfactual Grad-CAM shows what speaks against it."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,9 @@ class Explainer:
             )
         if method == "integrated_gradients":
             return integrated_gradients(self.logits, x, classes, self.baseline, steps=self.steps)
-        return (grad_cam if method == "grad_cam" else guided_grad_cam)(self.graph, x, classes)
+        if method == "guided_grad_cam":
+            return guided_grad_cam(self.graph, x, classes)
+        return grad_cam(self.graph, x, classes, counterfactual=method == "counterfactual_grad_cam")
 
     @cached_property
     def graph(self) -> Graph:

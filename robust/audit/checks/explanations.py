@@ -28,6 +28,7 @@ from robust.record import Finding
 DEFAULT_METHODS: tuple[Method, ...] = ("grad_cam", "integrated_gradients", "occlusion")
 NAMES: dict[str, str] = {
     "grad_cam": "Grad-CAM",
+    "counterfactual_grad_cam": "counterfactual Grad-CAM",
     "guided_grad_cam": "guided Grad-CAM",
     "integrated_gradients": "integrated gradients",
     "occlusion": "occlusion",

@@ -185,7 +185,7 @@ def test_detectors_realism_and_distributions(tmp_path: Path) -> None:
         assert curve.y[0] == 1.0
         assert list(curve.y) == sorted(curve.y, reverse=True)
     real = next(curve for curve in shares.curves if curve.label == "real samples")
-    sure = torch.softmax(halves().logits(torch.from_numpy(data.samples)).double(), 1).amax(1).numpy()
+    sure = torch.softmax(halves().logits(torch.from_numpy(data.samples)).double(), 1).amax(1).detach().numpy()
     assert real.y[45] == pytest.approx(float((sure >= real.x[45]).mean()))
 
 
