@@ -23,7 +23,9 @@ from robust.errors import UsageError
 from robust.subjects.protocols import Classifier
 
 STRIP = (1, 3, 10, 30, 100, 300, 1000)
-"""Generations after which the elites are kept to be shown."""
+"""Generations after which elites are kept to be shown."""
+SHOWN = 10
+"""Of so many classes, the first ones."""
 LOOK_EVERY = 5
 """Generations between two looks from the host: whether all classes are done, time is up, somebody watches."""
 
@@ -38,7 +40,7 @@ class Progress:
         generation: how many there were.
         used: rows evaluated.
         history: as of ``Fooling``.
-        strip: the genomes of all elites, at generations that are further and further apart, and how many rows had been
+        strip: the genomes of the first elites, at generations further and further apart, and how many rows had been
             evaluated by then.
     """
 
@@ -127,7 +129,7 @@ class Evolution(FoolingMethod):
             now.reached = torch.where((now.reached < 0) & (now.archive.scores >= wanted), now.used, now.reached)
             now.generation += 1
             if now.generation in STRIP:
-                now.strip.append((now.used, now.archive.elites.clone()))
+                now.strip.append((now.used, now.archive.elites[:SHOWN].clone()))
             if (now.generation - 1) % LOOK_EVERY == 0:
                 now.history.append(_moment(now))
                 done = bool((now.reached >= 0).all()) or stop(now)

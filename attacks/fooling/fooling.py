@@ -33,7 +33,7 @@ class Fooling:
         evaluations: rows through the model, forward.
         backward_passes: rows whose gradient was taken.
         history: (evaluations, smallest, median confidence over classes), as the search went.
-        strip: (evaluations, inputs ``[k, *shape]``), what an evolution had by then.
+        strip: (evaluations, inputs ``[few, *shape]``), what an evolution had by then for the first of the classes.
     """
 
     inputs: Tensor

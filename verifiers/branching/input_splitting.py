@@ -218,14 +218,19 @@ class _Search:
         Whether it does is asked of the first box, and again now and then, as boxes get smaller.
         """
         self.rounds += 1
-        if self.runs and self.rounds & (self.rounds - 1) == 0:
+        asked = self.runs and self.rounds & (self.rounds - 1) == 0
+        if asked and self.method.forward:  # what runs are off adds up in radii, which only another pass shows
             first = torch.zeros(1, dtype=torch.int64, device=region.lower.device)
             one = {index: Bounds(found.lower[:1], found.upper[:1]) for index, found in known.items()}
             wide, narrow = (self._propagated(region.take(first), one, run) for run in (True, False))
             self.runs = all(_little_wider(wide, narrow, index) for index in (*self.kept, self.network.graph.output))
             if len(region) == 1:
                 return wide if self.runs else narrow
-        return self._propagated(region, known, self.runs)
+        linear = self._propagated(region, known, self.runs)
+        if asked and self.runs and linear.roundoff is not None and not linear.roundoff.affordable(linear.bounds):
+            self.runs = False
+            linear = self._propagated(region, known, False)
+        return linear
 
     def _propagated(self, region: Region, known: Mapping[int, Bounds], run: bool) -> LinearBounds:
         roundoff = Roundoff(self.network, run=run)
