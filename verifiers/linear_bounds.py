@@ -302,12 +302,15 @@ class Toll:
 
     def step(self, node: Node, current: Coefficients) -> None:
         """Through a node, with the coefficients on it."""
-        self._pay(current, self.linear.charge(node, self.family))
-        if self.apart and self.runs and self.linear.roundoff is not None:
-            own = self.linear.roundoff.own(node.index)
-            if own is not None:
-                paid = self._price(current, own)
-                self.own = paid if self.own is None else self.own + paid
+        charge, roundoff = self.linear.charge(node, self.family), self.linear.roundoff
+        if charge is None or roundoff is None:
+            return
+        sizes = Coefficients(current.values.abs(), current.window)
+        self._owe(sizes.inner(_rows(charge, self.samples)))
+        own = roundoff.own(node.index) if self.apart and self.runs else None
+        if own is not None:
+            paid = sizes.inner(_rows(own, self.samples))
+            self.own = paid if self.own is None else self.own + paid
 
     def sum(self, current: Coefficients, index: int) -> None:
         """Coefficients of a node were added to others."""
@@ -340,13 +343,12 @@ class Toll:
     def _pay(self, current: Coefficients, charge: Tensor | None) -> None:
         if charge is None:
             return
-        paid = self._price(current, charge)
+        self._owe(Coefficients(current.values.abs(), current.window).inner(_rows(charge, self.samples)))
+
+    def _owe(self, paid: Tensor) -> None:
         if self.paid is None and self.linear.roundoff is not None:
             self.paid = self.linear.roundoff.underflow_of(self.samples)
         self.paid = paid if self.paid is None else self.paid + paid
-
-    def _price(self, current: Coefficients, charge: Tensor) -> Tensor:
-        return Coefficients(current.values.abs(), current.window).inner(_rows(charge, self.samples))
 
 
 def _rows(value: Tensor, samples: Tensor | None) -> Tensor:

@@ -85,7 +85,7 @@ def test_neither_meaning_is_ever_wrong(seeds: range, scale: float) -> None:
             case = Property(Box(torch.tensor([LOW]).double(), torch.tensor([HIGH]).double()), below(level))
 
             def replay(_: int, candidates: Tensor, net: Network = network, at: float = level) -> Tensor | None:
-                hit = net.graph.forward(candidates.float()).flatten() <= at
+                hit = net.graph.forward(candidates.float()).flatten().double() <= at
                 return candidates[hit][0].float() if bool(hit.any()) else None
 
             found = decide(
