@@ -15,7 +15,7 @@ from robust.checker.verdict import InvalidError, NotEstablishedError
 
 Numbers = NDArray[np.float64]
 Places = NDArray[np.int64]
-CHUNK = 512
+CHUNK = 256
 FEW_INPUTS = 24
 """Inputs that vary, up to which this checker splits boxes of its own."""
 MOST_PIECES = 100_000
@@ -93,7 +93,8 @@ class Boxes(Case):
                 cut = (cut_lower[row], cut_upper[row])
                 self._left_over(place, left, cut, varying, last[row] > place, self._row_known(part, row))
             if last[row] > place:
-                self._inner[place] = self._kept(part, row)
+                kept = self._kept(part, row)  # copies: a view would keep its whole chunk
+                self._inner[place] = {step: (low.copy(), high.copy()) for step, (low, high) in kept.items()}
                 self._uncovered[place] = _Cover(int(last[row]), cut_lower[row], cut_upper[row], bool(closed[row]))
             if parent[row] >= 0:
                 self._covered(int(parent[row]), place, box)

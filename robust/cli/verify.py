@@ -68,7 +68,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--seed", type=int, default=0, help="of the witness search (default: 0)")
     add("--instances", type=Path, metavar="CSV", help="run a list in one process; paths relative to the file")
     add("--output", type=Path, metavar="CSV", help="write the answers of a list")
-    add("--proof", type=Path, metavar="FILE", help="write what proves unsat, or the witness of sat")
+    add("--proof", "--certificate", type=Path, metavar="FILE", help="write what proves unsat, or the witness of sat")
     add("--proofs", type=Path, metavar="FOLDER", help="the same for a list, a file for each proved row")
     add("--serialise-assignments", "--assignments", metavar="FOLDER", help="accepted; assignments are printed instead")
     return parser

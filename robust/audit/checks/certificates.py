@@ -91,15 +91,14 @@ class Certificates(Check):
     limitations: ClassVar[tuple[str, ...]] = (
         "A sample without a certificate is undecided, not broken: these bounds are incomplete and fall short on "
         "networks that were not trained for them.",
-        "The proof speaks of the network as an operation graph. Rounding, of the bounds and of any "
-        "float32 run of that graph, is bounded in the same pass; where that falls short, it is "
-        "estimated. The runtime that executes the model may compute otherwise: a proof must also exceed twice the "
+        "The proof speaks of the network as an operation graph, over the real numbers and in every float32 run of it: "
+        "all rounding is bounded in the same pass. The runtime that executes the model may compute otherwise: a proof must also exceed twice the "
         "largest difference to it that was seen in the same balls.",
         "The proof speaks of these samples and these balls, and says nothing about rotations, occlusions or other "
         "inputs.",
     )
     Settings: ClassVar[type[CheckSettings]] = CertificatesSettings
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
 
     def __init__(self) -> None:
         self._graphs = BoundedGraphs()

@@ -89,8 +89,9 @@ class IndividualFairnessCheck(Check):
         "alike.",
         "That an attribute does not matter by itself says nothing of what stands in for it: see the group check.",
         "Unknown is not fair: work was given up, with more of it the part may be certified or refuted.",
-        "Proofs hold in float64 with a margin for rounding, in exact arithmetic where Z3 made them; single pairs are "
-        "the deployed model's own answers.",
+        "Proofs hold over the real numbers, their rounding bounded, and allow for what rounding typically does to a "
+        "float32 run; where Z3 made them they hold in exact arithmetic, trusting Z3. Single pairs are the deployed "
+        "model's own answers.",
     )
     Settings: ClassVar[type[CheckSettings]] = IndividualFairnessSettings
 
