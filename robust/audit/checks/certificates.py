@@ -92,8 +92,8 @@ class Certificates(Check):
         "A sample without a certificate is undecided, not broken: these bounds are incomplete and fall short on "
         "networks that were not trained for them.",
         "The proof speaks of the network as an operation graph, over the real numbers and in every float32 run of it: "
-        "all rounding is bounded in the same pass. The runtime that executes the model may compute otherwise: a proof must also exceed twice the "
-        "largest difference to it that was seen in the same balls.",
+        "all rounding is bounded in the same pass. The runtime that executes the model may compute otherwise: a proof "
+        "must also exceed twice the largest difference to it that was seen in the same balls.",
         "The proof speaks of these samples and these balls, and says nothing about rotations, occlusions or other "
         "inputs.",
     )
