@@ -11,6 +11,7 @@ bound it from above. And where it exceeds ``t``, every ``y_j - y_k`` is below ``
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -53,7 +54,9 @@ class LargestConfidence:
     reason: str = ""
 
 
-def largest_confidence(network: Network, box: Box, deadline: Deadline, *, share: float = 0.02) -> LargestConfidence:
+def largest_confidence(
+    network: Network, box: Box, deadline: Deadline, *, share: float = 0.02, labels: Sequence[int] | None = None
+) -> LargestConfidence:
     """Bounds first, then levels between what is proved and what is reached, each by branch and bound.
 
     Args:
@@ -61,27 +64,31 @@ def largest_confidence(network: Network, box: Box, deadline: Deadline, *, share:
         box: of inputs.
         deadline: for all of it.
         share: stop when bound and reached are within this share of ``1 - 1 / classes``.
+        labels: the classes that are asked about, all by default; without one that rejects, say.
 
     Raises:
-        PropertyError: there are fewer than two classes.
+        PropertyError: there are fewer than two classes, or a label is none.
     """
     classes = network.graph.outputs
     if classes < 2:
         raise PropertyError("confidence needs classes", wanted="two outputs or more", got=classes)
-    witness, label, reached = _surest(network, box)
-    bound, reason = _by_bounds(network, box, deadline), ""
+    asked = tuple(range(classes)) if labels is None else tuple(dict.fromkeys(labels))
+    if not asked or not all(0 <= label < classes for label in asked):
+        raise PropertyError("a confidence is in a class", wanted=f"some of 0..{classes - 1}", got=asked)
+    witness, label, reached = _surest(network, box, asked)
+    bound, reason = _by_bounds(network, box, deadline, asked), ""
     low, close = reached, share * (1 - 1 / classes)
     for _ in range(ROUNDS):
         if bound - low <= close or deadline.expired:
             break
         level = (low + bound) / 2
-        case = Property(box, above(level, classes))
+        case = Property(box, above(level, classes, asked))
         replay = _Replay(network, case)
         found = decide(network, [case], deadline=deadline.within(deadline.left / 2), replay=replay)
         if found.verdict is Verdict.VERIFIED:
             bound = min(bound, level)
         elif found.witness is not None:
-            other, surest, sure = _best(network, found.witness[None])
+            other, surest, sure = _best(network, found.witness[None], asked)
             if sure > reached:
                 witness, label, reached = other, surest, sure
             low = level  # the constraints can be met there, though perhaps by no input so sure
@@ -93,16 +100,17 @@ def largest_confidence(network: Network, box: Box, deadline: Deadline, *, share:
     return LargestConfidence(min(1.0, bound), reached, label, witness, reason if bound - reached > close else "")
 
 
-def above(level: float, classes: int) -> UnsafeSet:
+def above(level: float, classes: int, labels: Sequence[int] | None = None) -> UnsafeSet:
     """Outputs that a softmax above ``level`` implies: for each class the differences to all others, and their mean.
 
     Args:
         level: between 0 and 1.
         classes: outputs.
+        labels: of the softmax, all by default.
     """
     odds = math.log((1 - level) / level)
     clauses = []
-    for label in range(classes):
+    for label in range(classes) if labels is None else labels:
         rows = torch.eye(classes, dtype=torch.float64)
         rows[:, label] -= 1
         rows = torch.cat([rows[:label], rows[label + 1 :]])
@@ -124,12 +132,12 @@ class _Replay:
         return inside[reached][0] if bool(reached.any()) else None
 
 
-def _by_bounds(network: Network, box: Box, deadline: Deadline) -> float:
+def _by_bounds(network: Network, box: Box, deadline: Deadline, labels: Sequence[int]) -> float:
     """From lower bounds of all differences of logits, in float64 with their rounding."""
     double, region, classes = network.to(torch.float64), region_of([box]), network.graph.outputs
     unit = torch.eye(classes, dtype=torch.float64)
     worst, effort = 0.0, Effort(expired=lambda: deadline.expired)
-    for label in range(classes):
+    for label in labels:
         rows = torch.cat([unit[:label], unit[label + 1 :]]) - unit[label]
         try:
             least = lower_bounds(double, region, rows[None], "crown", effort)[0]
@@ -140,30 +148,32 @@ def _by_bounds(network: Network, box: Box, deadline: Deadline) -> float:
     return min(1.0, worst)
 
 
-def _surest(network: Network, box: Box) -> tuple[Tensor, int, float]:
+def _surest(network: Network, box: Box, labels: Sequence[int]) -> tuple[Tensor, int, float]:
     """The surest input that an ascent finds, by the gradient's sign, from random points and corners."""
     graph, generator = network.graph, torch.Generator().manual_seed(0)
     lower, upper = box.lower.to(graph.device).float(), box.upper.to(graph.device).float()
     unit = torch.rand(DRAWN, *box.shape, generator=generator).to(lower)
     unit[DRAWN // 2 :] = unit[DRAWN // 2 :].round()
     x, rate = lower + unit * (upper - lower), 0.25
-    best = _best(network, box.clamp(x))
-    wanted = torch.arange(len(x), device=x.device) % graph.outputs
+    best = _best(network, box.clamp(x), labels)
+    among = torch.tensor(labels, device=x.device)
+    wanted = among[torch.arange(len(x), device=x.device) % len(among)]
     for _ in range(STEPS):
         leaf = x.detach().requires_grad_(True)
         with torch.enable_grad():
             scores = torch.log_softmax(graph.forward(leaf).flatten(1).double(), 1)
             (slope,) = torch.autograd.grad(scores[range(len(x)), wanted].sum(), leaf)
         x = box.clamp(x + rate * (upper - lower) * torch.nan_to_num(slope).sign())
-        found, rate = _best(network, x), 0.93 * rate
+        found, rate = _best(network, x, labels), 0.93 * rate
         best = found if found[2] > best[2] else best
     return best
 
 
-def _best(network: Network, points: Tensor) -> tuple[Tensor, int, float]:
+def _best(network: Network, points: Tensor, labels: Sequence[int]) -> tuple[Tensor, int, float]:
     with torch.no_grad():
         outputs = network.graph.forward(points.to(network.graph.device, network.graph.dtype)).flatten(1).double()
     scores = torch.where(outputs.isfinite().all(1, keepdim=True), torch.softmax(outputs, 1), 0.0)
-    place = int(scores.max(1).values.argmax())
-    label = int(scores[place].argmax())
+    own = scores[:, list(labels)]
+    place = int(own.max(1).values.argmax())
+    label = labels[int(own[place].argmax())]
     return points[place], label, float(scores[place, label])

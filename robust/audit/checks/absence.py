@@ -13,7 +13,16 @@ from pydantic import Field, field_validator
 from torch import Tensor, nn
 
 from attacks.fooling.fooling import log_confidences
-from robust.audit.check import Check, CheckSettings, Context, NotApplicableError, Payload, Results, Shard
+from robust.audit.check import (
+    Check,
+    CheckSettings,
+    Context,
+    NotApplicableError,
+    NotAssessedError,
+    Payload,
+    Results,
+    Shard,
+)
 from robust.audit.checks.bounded_graph import BoundedGraphs
 from robust.audit.pictures import as_picture, is_picture
 from robust.errors import GraphError
@@ -46,6 +55,9 @@ class AbsenceSettings(CheckSettings):
     )
     radii: tuple[float, ...] = Field(
         default=(0.05, 0.2), min_length=1, description="half widths of the noise, as shares of the box"
+    )
+    reject: str | None = Field(
+        default=None, description="name of a class that means none of the others: it may be as sure as it likes"
     )
     seconds: float = Field(default=5.0, gt=0, le=86_400, description="wall clock for one set, at most")
 
@@ -97,8 +109,14 @@ class AbsenceCheck(Check):
         self._graph(context)
         if len(context.classifier.class_names) < 2:
             raise NotApplicableError("a confidence needs two classes", got=1)
+        names = context.classifier.class_names
+        if settings.reject is not None and (settings.reject not in names or len(names) < 3):
+            raise NotAssessedError(
+                "checks.absence.reject names no class beside two others", wanted=names[:20], got=settings.reject
+            )
+        common = {"seconds": settings.seconds, **({} if settings.reject is None else {"reject": settings.reject})}
         return [
-            Shard(self.name, f"{kind} {radius:g}", {"set": kind, "radius": radius, "seconds": settings.seconds})
+            Shard(self.name, f"{kind} {radius:g}", {"set": kind, "radius": radius, **common})
             for kind in dict.fromkeys(settings.sets)
             for radius in settings.radii
         ]
@@ -116,7 +134,8 @@ class AbsenceCheck(Check):
             except GraphError as error:
                 reason = f"the set and the model cannot be read as one graph: {error.message}"
                 return self._payload(1.0, region, region.box.lower, reason, shard, context)
-        found = largest_confidence(Network(graph), region.box, Deadline(settings.seconds))
+        asked = _asked(shard, context)
+        found = largest_confidence(Network(graph), region.box, Deadline(settings.seconds), labels=asked)
         return self._payload(found.bound, region, found.witness, found.reason, shard, context)
 
     def conclude(
@@ -140,7 +159,8 @@ class AbsenceCheck(Check):
         box, classifier = classifier_box(context), context.classifier
         point = box.clamp(region.inputs(witness[None].to(context.device).float()))
         scores = log_confidences(classifier.replay(point).to(point.device))[0].exp()
-        label = int(scores.argmax())
+        among = _asked(shard, context)
+        label = among[int(scores[among].argmax())]
         generator = context.torch_generator(self.name, shard.name)
         share = torch.rand(SHOWN, *region.box.shape, generator=generator).to(context.device)
         drawn = region.inputs(region.box.lower + share * (region.box.upper - region.box.lower))
@@ -165,11 +185,17 @@ class AbsenceCheck(Check):
             unit="share",
             interval=Interval(low=reached, high=max(bound, reached), level=1.0, method="enclosure"),
             better="lower",
-            protocol={"set": kind, "radius": radius, "seconds": float(shard.parameters["seconds"])},
+            protocol=dict(shard.parameters),
         )
 
     def _graph(self, context: Context) -> Graph:
         return self._graphs.of(context.classifier, "proofs of absence")
+
+
+def _asked(shard: Shard, context: Context) -> list[int]:
+    """The classes that must not be sure of the set."""
+    reject = shard.parameters.get("reject")
+    return [place for place, name in enumerate(context.classifier.class_names) if name != reject]
 
 
 def classifier_box(context: Context) -> Box:

@@ -42,6 +42,9 @@ class FoolingSettings(CheckSettings):
     confidence: float = Field(default=0.9999, gt=0, le=1, description="confidence at which the search for a class ends")
     fooled_at: float = Field(default=0.99, gt=0, le=1, description="from this confidence on a class counts as fooled")
     classes: int = Field(default=50, ge=1, description="classes fooled at most, evenly spaced over all")
+    reject: str | None = Field(
+        default=None, description="name of a class that means none of the others: nobody is fooled into it"
+    )
     gallery: int = Field(default=20, ge=0, description="classes shown at most")
     evaluations: int = Field(default=40_000, ge=1, description="MAP-Elites, CPPN: inputs shown to the model at most")
     batch: int = Field(default=100, ge=1, description="MAP-Elites, CPPN: children per generation")
@@ -84,13 +87,17 @@ class FoolingCheck(Check):
                 f"gradient ascent needs gradients, and {context.classifier.name} gives none",
                 wanted="a differentiable subject, or the method `map_elites` in the plan",
             )
-        targets = spread(len(context.classifier.class_names), settings.classes)
+        names = context.classifier.class_names
+        if settings.reject is not None and (settings.reject not in names or len(names) < 2):
+            raise NotAssessedError("checks.fooling.reject names no class", wanted=names[:20], got=settings.reject)
+        known = [place for place, name in enumerate(names) if name != settings.reject]
+        targets = [known[place] for place in spread(len(known), settings.classes)]
         shards = [
             Shard("fooling", method, {"method": method, "targets": targets, **_hyperparameters(method, settings)})
             for method in methods
         ]
         if settings.realism and gradients and realism_possible(context):
-            few = spread(len(context.classifier.class_names), min(settings.classes, MOST_CHAINS))
+            few = [known[place] for place in spread(len(known), min(settings.classes, MOST_CHAINS))]
             shards.append(Shard("fooling", "plug and play", {"method": REALISM, "targets": few}))
         return [
             *shards,

@@ -89,3 +89,23 @@ def test_what_cannot_be_asked_is_not(tmp_path: Path) -> None:
 def test_radii_are_shares_of_the_box(radius: float) -> None:
     with pytest.raises(ValueError, match="shares of the box"):
         AbsenceSettings(radii=(radius,))
+
+
+def test_a_class_that_rejects_may_be_sure(tmp_path: Path) -> None:
+    """Logits 0, 1 and 4: the third is sure everywhere; of the others the surer has e / (1 + e + e^4)."""
+    module = nn.Linear(2, 3)
+    module.weight.data.zero_()
+    module.bias.data = torch.tensor([0.0, 1.0, 4.0])
+    data = dataset(np.full((3, 2), 0.5), np.array([0, 1, 2]))
+    ctx = context(ModuleClassifier(module.eval(), (2,), 3), data, tmp_path)
+    with_it, without = (
+        findings(AbsenceCheck(), AbsenceSettings(sets=("grey",), radii=(0.1,), reject=reject), ctx)
+        for reject in (None, "2")
+    )
+    total = 1 + math.exp(1) + math.exp(4)
+    (first,), (second,) = with_it.values(), without.values()
+    assert first.value == pytest.approx(math.exp(4) / total, abs=1e-4)
+    assert second.value == pytest.approx(math.exp(1) / total, abs=1e-4)
+    assert second.protocol["reject"] == "2"
+    with pytest.raises(NotAssessedError, match="names no class"):
+        AbsenceCheck().plan(AbsenceSettings(reject="nothing"), ctx)

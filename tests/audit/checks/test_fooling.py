@@ -206,3 +206,11 @@ def test_without_a_reference_there_is_no_realism_and_half_the_samples_fit_the_de
     seen = [f for f in found.values() if f.metric == "fooling_detected"]
     assert {f.protocol["fitted on"] for f in seen} == {"half of the evaluation samples"}
     assert {f.n for f in seen} == {2 + 15}
+
+
+def test_nobody_is_fooled_into_a_class_that_rejects(tmp_path: Path) -> None:
+    ctx = context(mlp((4,), 3), dataset(np.full((6, 4), 0.5), np.arange(6) % 3), tmp_path)
+    shards = FoolingCheck().plan(FoolingSettings(reject="1", **FAST), ctx)
+    assert all(shard.parameters["targets"] == [0, 2] for shard in shards)
+    with pytest.raises(NotAssessedError, match="names no class"):
+        FoolingCheck().plan(FoolingSettings(reject="nothing", **FAST), ctx)
