@@ -12,7 +12,7 @@ import math
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 COORDINATES = 4
 """Across, down, distance from the middle, and one."""
@@ -116,6 +116,66 @@ def _apply(functions: Tensor, x: Tensor) -> Tensor:
     found = torch.where(functions == SINE, torch.sin(math.pi * x), x)
     found = torch.where(functions == SIGMOID, torch.sigmoid(2 * x), found)
     return torch.where(functions == GAUSSIAN, torch.exp(-x.square()), found)
+
+
+class FixedTopology(nn.Module):
+    """One network of the place as a function of its weights: ``[n, k]``, one for each of its connections, to pictures
+    ``[n, *shape]`` with values from 0 to 1. So a box of weights is a set of pictures that bounds can speak about.
+
+    Args:
+        genomes: of one network.
+        canvas: of the pictures.
+        lower, upper: ends of the input box that values 0 and 1 stand for.
+    """
+
+    def __init__(
+        self, genomes: Genomes, canvas: Canvas, lower: Tensor | float = 0.0, upper: Tensor | float = 1.0
+    ) -> None:
+        super().__init__()
+        self.canvas, self.hidden = canvas, genomes.hidden
+        self.functions = genomes.functions[0].tolist()
+        needed, last = set(range(COORDINATES + genomes.hidden, len(self.functions))), genomes.weights.shape[1]
+        found = torch.nonzero(genomes.weights[0]).tolist()
+        for place in reversed(range(last)):
+            needed |= {start for start, end in found if end == place} if place in needed else set()
+        self.connections = [(start, end) for start, end in found if end in needed]
+        weights = torch.stack([genomes.weights[0, start, end] for start, end in self.connections])
+        self.register_buffer("weights", weights)
+        self.register_buffer("ground", canvas.coordinates(genomes.weights))
+        self.register_buffer("lower", torch.as_tensor(lower, dtype=torch.float32))
+        self.register_buffer("upper", torch.as_tensor(upper, dtype=torch.float32))
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Pictures of weights ``[n, k]``."""
+        ground = self.get_buffer("ground")
+        rows: dict[int, Tensor] = {}
+        for place in range(COORDINATES, len(self.functions)):
+            total = None
+            for number, (start, end) in enumerate(self.connections):
+                if end != place:
+                    continue
+                weight = z[:, number : number + 1]
+                part = weight * (ground[start] if start < COORDINATES else rows[start])
+                total = part if total is None else total + part
+            if total is None:
+                if place < COORDINATES + self.hidden:
+                    continue
+                total = z[:, :1] * torch.zeros_like(ground[0])
+            rows[place] = _value(self.functions[place], total)
+        outputs = range(COORDINATES + self.hidden, len(self.functions))
+        signed = (SINE, LINEAR)
+        shown = [(rows[p] + 1) / 2 if self.functions[p] in signed else rows[p] for p in outputs]
+        picture = self.canvas.pictures(torch.stack(shown, 1).clamp(0, 1))
+        lower, upper = self.get_buffer("lower"), self.get_buffer("upper")
+        return lower + picture * (upper - lower)
+
+
+def _value(function: int, x: Tensor) -> Tensor:
+    if function == SINE:
+        return torch.sin(math.pi * x)
+    if function == SIGMOID:
+        return torch.sigmoid(2 * x)
+    return torch.exp(-(x * x)) if function == GAUSSIAN else x
 
 
 def random_genomes(size: int, channels: int, hidden: int, generator: torch.Generator, device: torch.device) -> Genomes:

@@ -10,9 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from attacks.fooling import PatternElites
-from attacks.fooling.cppn import COORDINATES, Canvas, Genomes, Rates, random_genomes, restructured
+from attacks.fooling.cppn import COORDINATES, Canvas, FixedTopology, Genomes, Rates, random_genomes, restructured
 from robust.errors import UsageError
+from robust.graph import trace
+from robust.properties import Box
 from tests.doubles import linear, mlp
+from verifiers import Network, Region
+from verifiers.bounding import lower_bounds
 
 CPU = torch.device("cpu")
 
@@ -109,3 +113,24 @@ def test_bad_hyperparameters_are_refused() -> None:
     for options in ({"hidden": 0}, {"batch": 0}, {"connect": 1.5}):
         with pytest.raises(UsageError):
             PatternElites(**options)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_fixed_topology_is_its_network_and_can_be_bounded(seed: int) -> None:
+    """As a function of its weights it draws what the genome draws, and no picture of a box of them leaves its bounds."""
+    generator = torch.Generator().manual_seed(seed)
+    genomes = random_genomes(1, 1, 4, generator, torch.device("cpu"))
+    for _ in range(6):
+        genomes = restructured(genomes, Rates(disconnect=0.0, shrink=0.0), generator)
+    canvas = Canvas.of((1, 5, 5))
+    module = FixedTopology(genomes, canvas)
+    weights = module.get_buffer("weights")
+    torch.testing.assert_close(module(weights[None]), genomes.draw(canvas))
+    box = Box(weights - 0.05, weights + 0.05)
+    network = Network(trace(module, tuple(weights.shape), device=torch.device("cpu"), box=box))
+    unit = torch.eye(25)
+    region = Region(box.lower[None], box.upper[None])
+    low, negative = lower_bounds(network, region, torch.cat([unit, -unit])[None], "crown")[0].split(25)
+    drawn = module(box.lower + torch.rand(200, len(weights), generator=generator) * (box.upper - box.lower)).flatten(1)
+    assert bool((drawn >= low - 1e-5).all())
+    assert bool((drawn <= -negative + 1e-5).all())
