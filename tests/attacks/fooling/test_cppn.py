@@ -117,7 +117,7 @@ def test_bad_hyperparameters_are_refused() -> None:
 
 @pytest.mark.parametrize("seed", range(6))
 def test_a_fixed_topology_is_its_network_and_can_be_bounded(seed: int) -> None:
-    """As a function of its weights it draws what the genome draws, and no picture of a box of them leaves its bounds."""
+    """As a function of its weights it draws what the genome draws; no picture of a box of them leaves its bounds."""
     generator = torch.Generator().manual_seed(seed)
     genomes = random_genomes(1, 1, 4, generator, torch.device("cpu"))
     for _ in range(6):
