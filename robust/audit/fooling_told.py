@@ -47,16 +47,21 @@ def real_side(context: Context) -> Payload:
 def told_by(made: Fooling, context: Context, gallery: int) -> Payload:
     """``scores/DETECTOR``, ``maps/METHOD`` for the first of the classes, ``strip`` of an evolution."""
     panel = _panel(context)
-    result: Payload = {"strip_at": [], "strip": np.zeros(0, np.float32)}
+    result: Payload = strip_of(made)
     if panel is not None:
         scores = score_panel(panel[0], activations_of(context.classifier, made.inputs))
         result |= {f"scores/{name}": values for name, values in scores.items()}
     if gallery and is_picture(tuple(context.classifier.input_shape)):
         result |= {f"maps/{name}": maps for name, maps in _maps(made, context, gallery).items()}
-    if made.strip:
-        result["strip_at"] = [used for used, _ in made.strip]
-        result["strip"] = np.stack([inputs[:STRIP_CLASSES].cpu().numpy() for _, inputs in made.strip])
     return result
+
+
+def strip_of(made: Fooling) -> Payload:
+    """``strip [moments, few, *shape]`` of an evolution, and the inputs shown by then, ``strip_at``; empty for others."""
+    if not made.strip:
+        return {"strip_at": [], "strip": np.zeros(0, np.float32)}
+    pictures = np.stack([inputs[:STRIP_CLASSES].cpu().numpy() for _, inputs in made.strip])
+    return {"strip_at": [used for used, _ in made.strip], "strip": pictures}
 
 
 def _panel(context: Context) -> tuple[dict[str, Detector], NDArray[np.int64], str] | None:

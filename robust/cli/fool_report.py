@@ -54,6 +54,7 @@ def summary_of(run: FoolingRun, moved: Moved, fooled_at: float) -> list[str]:
 def evidence_of(run: FoolingRun, moved: Moved) -> list[Evidence]:
     """The gallery, the course of the search, the table."""
     from robust.audit.fooling_evidence import gallery, progress
+    from robust.audit.fooling_told import strip_of, strips
     from robust.record import Table
 
     made: dict[str, Any] = {
@@ -62,6 +63,7 @@ def evidence_of(run: FoolingRun, moved: Moved) -> list[Evidence]:
             "targets": found.targets.cpu().numpy(),
             "confidences": found.confidences.cpu().numpy(),
             "history": [list(moment) for moment in found.history],
+            **strip_of(found),
         }
         for name, found in run.made.items()
     }
@@ -69,7 +71,8 @@ def evidence_of(run: FoolingRun, moved: Moved) -> list[Evidence]:
         return []
     columns, rows = rows_of(run, moved)
     table = Table(title="Classes", columns=columns, rows=tuple(rows), caption="A dash: not within the budget.")
-    return [*gallery(made, len(run.targets), run.classifier), progress(made), table]
+    shown = gallery(made, len(run.targets), run.classifier)
+    return [*shown, *strips(made, run.classifier), progress(made), table]
 
 
 def print_table(run: FoolingRun, moved: Moved) -> None:
