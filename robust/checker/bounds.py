@@ -42,8 +42,6 @@ class Bounds:
         charges: of each affine step ``[n, size]``: what a backward step through it costs per unit of coefficient.
         lines: of each function step, once asked for.
         planes: of each maximum, likewise.
-        lean: where a rectifier is as far from either line below it, to within this share of its range, the flat one is
-            taken if positive, the steep one if negative. Any choice is valid.
     """
 
     program: Program
@@ -52,7 +50,6 @@ class Bounds:
     charges: dict[int, Numbers] = field(default_factory=dict)
     lines: dict[int, Lines] = field(default_factory=dict)
     planes: dict[int, Planes] = field(default_factory=dict)
-    lean: float = 0.0
 
     def largest(self, step: int) -> Numbers:
         """Largest magnitudes ``[n, size]``."""
@@ -62,16 +59,15 @@ class Bounds:
 Known = Mapping[int, tuple[Numbers, Numbers]]
 
 
-def bound(program: Program, lower: Numbers, upper: Numbers, known: Known | None = None, lean: float = 0.0) -> Bounds:
+def bound(program: Program, lower: Numbers, upper: Numbers, known: Known | None = None) -> Bounds:
     """Bounds of all values: by intervals, and where a function is open, by backward passes.
 
     Args:
         program: the network.
         lower, upper: boxes ``[n, inputs]``.
         known: step -> bounds ``[n, size]`` that hold already, of larger boxes.
-        lean: see ``Bounds``.
     """
-    found = Bounds(program, {0: lower}, {0: upper}, lean=lean)
+    found = Bounds(program, {0: lower}, {0: upper})
     read = {step.sources[0] for step in program.steps if step.kind not in ("input", "affine")}
     first = _affine_of_input(program)
     for place, step in enumerate(program.steps):
@@ -192,7 +188,7 @@ def below(
             part, added = _through_maximum(found, current, step, values)
             parts = [part]
         else:
-            lines = found.lines.get(current) or lines_of(step, *_ends(found, step), found.lean)
+            lines = found.lines.get(current) or lines_of(step, *_ends(found, step))
             found.lines[current] = lines
             part, added = _through(found, step, lines, values, None if chosen is None else chosen.get(current))
             parts = [part]

@@ -18,8 +18,6 @@ Places = NDArray[np.int64]
 CHUNK = 256
 FEW_INPUTS = 24
 """Inputs that vary, up to which this checker splits boxes of its own."""
-LEANS = (1e-4, -1e-4)
-"""How near to a tie a rectifier's other line below is tried."""
 MOST_PIECES = 100_000
 """Pieces that a box is cut into, at most, to see whether others cover it."""
 MOST_ADDED = 20_000
@@ -168,7 +166,7 @@ class Boxes(Case):
         Raises:
             NotEstablishedError: it has too many varying inputs for that, or it takes too many parts.
         """
-        wide, leaned = int((upper > lower).sum()), False
+        wide = int((upper > lower).sum())
         while len(lower):
             if self.added + len(lower) > MOST_ADDED:
                 raise NotEstablishedError(f"{self.where}, {what}", f"not by {MOST_ADDED} further boxes")
@@ -181,12 +179,6 @@ class Boxes(Case):
             part = part_of(self.program, self.questions, lower[now], upper[now], given)
             closed = np.asarray(part.excluded.all(1))
             self.smallest = min(self.smallest, self.questions.missed(part.least[closed]))
-            for lean in () if leaned or closed.all() else LEANS:  # the search may have chosen otherwise in a near tie
-                other = part_of(self.program, self.questions, lower[now], upper[now], given, lean)
-                more = np.asarray(other.excluded.all(1)) & ~closed
-                self.smallest = min(self.smallest, self.questions.missed(other.least[more]))
-                closed = closed | more
-            leaned = True
             low, high = remainder(part, self.questions, lower[now], upper[now])
             left = ~closed & (low <= high).all(1)
             if (low[~closed] > lower[now][~closed]).any() or (high[~closed] < upper[now][~closed]).any():

@@ -62,10 +62,10 @@ def _derivative(kind: str, x: Numbers) -> Numbers:
     return 1 - value**2 if kind == "tanh" else value * (1 - value)
 
 
-def lines_of(step: Step, lower: Numbers, upper: Numbers, lean: float = 0.0) -> Lines:
-    """Lines over ``lower..upper``, of a function of each element; ``lean``: see ``Bounds``."""
+def lines_of(step: Step, lower: Numbers, upper: Numbers) -> Lines:
+    """Lines over ``lower..upper``, of a function of each element."""
     if step.kind == "relu":
-        return _rectifier(step.slope, lower, upper, lean)
+        return _rectifier(step.slope, lower, upper)
     if step.kind == "abs":
         return _absolute(lower, upper)
     return _convex(step.kind, lower, upper) if step.kind in CONVEX else _s_shaped(step.kind, lower, upper)
@@ -127,7 +127,7 @@ def planes_of(step: Step, lower: Numbers, upper: Numbers) -> Planes:
     return Planes(lower_at, upper_at, slope, shift)
 
 
-def _rectifier(slope: float, lower: Numbers, upper: Numbers, lean: float) -> Lines:
+def _rectifier(slope: float, lower: Numbers, upper: Numbers) -> Lines:
     """Where open, the chord above, and below a line through zero: the identity if that is closer, else ``slope x``.
 
     The chord's slope ``s`` is a rounded number. ``s x + t`` lies above if it does so at both ends (the function is
@@ -141,7 +141,7 @@ def _rectifier(slope: float, lower: Numbers, upper: Numbers, lean: float) -> Lin
     shift = np.maximum((slope - chord) * lower, (1 - chord) * upper)
     shift = np.where(bends, shift * (1 + 2.0**-48) + 1e-300, zero)
     single = np.where(lower >= 0, 1.0, slope)
-    below = np.where(bends, np.where(upper + lower > lean * (upper - lower), 1.0, slope), single)
+    below = np.where(bends, np.where(upper > -lower, 1.0, slope), single)
     return Lines(below, zero, np.where(bends, chord, single), shift)
 
 

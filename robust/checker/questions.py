@@ -111,12 +111,10 @@ class Part:
     excluded: Marks
 
 
-def part_of(
-    program: Program, questions: Questions, lower: Numbers, upper: Numbers, known: Known | None, lean: float = 0.0
-) -> Part:
-    """Bound boxes ``[n, inputs]``; ``lean``: see ``Bounds``."""
+def part_of(program: Program, questions: Questions, lower: Numbers, upper: Numbers, known: Known | None) -> Part:
+    """Bound boxes ``[n, inputs]``."""
     with np.errstate(all="ignore"):
-        found = bound(program, lower, upper, known, lean)
+        found = bound(program, lower, upper, known)
         slopes, constants = questions.lines(found)
         least = constants + np.where(slopes > 0, slopes * lower[:, None], slopes * upper[:, None]).sum(2)
         least = np.nan_to_num(least, nan=-np.inf, posinf=-np.inf, neginf=-np.inf)
