@@ -57,7 +57,7 @@ def told_by(made: Fooling, context: Context, gallery: int) -> Payload:
 
 
 def strip_of(made: Fooling) -> Payload:
-    """``strip [moments, few, *shape]`` of an evolution, and the inputs shown by then, ``strip_at``; empty for others."""
+    """``strip [moments, few, *shape]`` of an evolution, ``strip_at``, the inputs shown by then; empty for others."""
     if not made.strip:
         return {"strip_at": [], "strip": np.zeros(0, np.float32)}
     pictures = np.stack([inputs[:STRIP_CLASSES].cpu().numpy() for _, inputs in made.strip])

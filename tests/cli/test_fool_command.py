@@ -38,7 +38,8 @@ def test_what_is_written_replays_and_a_run_goes_on(tmp_path: Path) -> None:
         scores = torch.softmax(classifier.replay(torch.from_numpy(stored[f"{name}/inputs"])).double(), 1)
         assert scores[range(3), [0, 3, 7]].numpy() == pytest.approx(stored[f"{name}/confidences"], abs=1e-6)
     page = (tmp_path / "out" / "gallery.html").read_text(encoding="utf-8")
-    assert page.count("data:image/png") == 9
+    assert page.count("data:image/png") == 9 + 2 * 3 * 4  # the gallery; two evolutions at three moments and the end
+    assert "How the images of CPPN came about" in page
     assert "<script" not in page
 
     status, shown = run("--budget", "3000", "--output", folder, "--classes", "0,3,7", "--resume", "--method", "direct")
