@@ -11,17 +11,19 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
+from robust.errors import RobustError
 from robust.properties import Property
 from robust.record.answer import Meanings, Verdict
 from verifiers.bound_stages import alpha_crown, bound_margins, crown, interval, splittable, zonotope
 from verifiers.branching.input_splitting import split_inputs
 from verifiers.branching.neuron_splitting import split_many
 from verifiers.branching.outcome import Replay, Search
-from verifiers.deadline import Deadline
+from verifiers.deadline import Deadline, OutOfTimeError
 from verifiers.decision import CaseProof, Decision, Stage, Work
 from verifiers.exact_stage import z3
 from verifiers.fixed_inputs import free_inputs
 from verifiers.margins import reached_surely, require_fit
+from verifiers.memory import Effort
 from verifiers.network import Network
 
 SEARCH_SHARE = 0.05
@@ -159,7 +161,7 @@ def decide(
         stage = name
         found = run(work)
         if found is not None:
-            return replace(found, stage=name, meanings=_refuted(network, cases, found))
+            return replace(found, stage=name, meanings=_refuted(network, cases, found, deadline))
         work.provers.update({place: name for place in work.proofs if place not in work.provers})
     worst = min(work.margins.values()) if work.margins else None
     if not work.open:
@@ -175,14 +177,19 @@ def decide(
     return _unknown(work, worst)
 
 
-def _refuted(network: Network | None, cases: Sequence[Property], found: Decision) -> Meanings:
-    """What a witness of the real model says of real numbers: whether it is one there too."""
+def _refuted(network: Network | None, cases: Sequence[Property], found: Decision, deadline: Deadline) -> Meanings:
+    """What a witness of the real model says of real numbers: whether it is one there too. A witness is one whatever
+    becomes of that question."""
     real = Verdict.UNKNOWN
-    if network is not None and found.witness is not None and found.case is not None:
-        if reached_surely(network, cases[found.case].unsafe, found.witness):
-            real = Verdict.FALSIFIED
-        elif all(margin.holds_in_reals for margin in bound_margins(network, cases, "crown")):
-            real = Verdict.VERIFIED
+    try:
+        if network is not None and found.witness is not None and found.case is not None:
+            limits = Effort(expired=lambda: deadline.expired)
+            if reached_surely(network, cases[found.case].unsafe, found.witness):
+                real = Verdict.FALSIFIED
+            elif all(margin.holds_in_reals for margin in bound_margins(network, cases, "crown", limits)):
+                real = Verdict.VERIFIED
+    except (OutOfTimeError, RobustError, RuntimeError, MemoryError):
+        real = Verdict.UNKNOWN
     return Meanings(real, Verdict.FALSIFIED)
 
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from robust.graph import BatchSize, Graph, Node
+from robust.graph.graph import Inexact
 from robust.properties import Box, Property
 from verifiers.branching.input_tree import InputTree
 from verifiers.branching.outcome import Replay, Search
@@ -109,14 +110,22 @@ def _folded(graph: Graph, places: Tensor, values: Tensor) -> tuple[Graph, dict[i
         elif node.op == "linear" and (node.inputs[0] or len(graph.input_shape) == 1) and node.factor == 1:
             weight, bias = node.arguments["weight"], node.arguments["bias"]
             bias = weight.new_zeros(len(weight)) if bias is None else bias
-            arguments = {**node.arguments, "weight": weight[:, where].contiguous(), "bias": weight @ constant + bias}
-            nodes[node.index] = replace(node, arguments=arguments)
-            absorbed[node.index] = Absorbed(weight.abs() @ constant.abs() + bias.abs(), len(values) + 1)
+            made = {"weight": weight[:, where].contiguous(), "bias": weight @ constant + bias}
+            size_of_all = weight.abs() @ constant.abs()
+            inexact = None if node.inexact is None else _reduced(node.inexact, made, size_of_all, bias)
+            nodes[node.index] = replace(node, arguments={**node.arguments, **made}, inexact=inexact)
+            absorbed[node.index] = Absorbed(size_of_all + bias.abs(), len(values) + 1)
         else:
             return None
     if graph.output in flat:
         return None
     return replace(graph, nodes=tuple(nodes), input_shape=(count,)), absorbed
+
+
+def _reduced(inexact: Inexact, made: dict[str, Tensor], size: Tensor, bias: Tensor) -> Inexact:
+    """What is not the model's own in a layer whose bias took in products of constants that are not."""
+    before = bias.abs() if inexact.magnitude is None else inexact.magnitude.to(size)
+    return replace(inexact, magnitude=size + before, precise=made)
 
 
 def _size(node: Node) -> str | None:

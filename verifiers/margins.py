@@ -82,7 +82,7 @@ def reached_surely(network: Network, unsafe: UnsafeSet, point: Tensor) -> bool:
     for clause in unsafe.clauses:
         rows = -clause.matrix.double()[None]
         with torch.no_grad():
-            found = rounded_bounds(double, region, rows.to(double.graph.device), "crown", run=False).reals[0].cpu()
+            found = rounded_bounds(double, region, rows.to(double.graph.device), "interval", run=False).reals[0].cpu()
         if bool((found >= -clause.offset.double().cpu() + found.abs() * 2.0**-50).all()):
             return True
     return False

@@ -148,7 +148,6 @@ class SlopeSearch:
         effort: asked between steps whether time is up.
         shared: one parameter per neuron for all functions of a sample, instead of one for each.
         apart: keep account of what rounding takes for the model's own runs.
-        toll: what rounding took from the bounds of the last pass.
         reached: the best bounds ``[n, m]``, after ``maximise``: less all that was charged, less what was charged for
             real numbers, and as computed. The last two are kept where ``apart`` says so.
     """
@@ -158,7 +157,6 @@ class SlopeSearch:
     shared: bool = False
     effort: Effort = field(default_factory=Effort)
     apart: bool = False
-    toll: Toll | None = None
     reached: tuple[Tensor, ...] = ()
     _choices: dict[int, Choice | MaximumRelaxation] = field(default_factory=dict)
     _masks: dict[int, Tensor] = field(default_factory=dict)
@@ -208,7 +206,6 @@ class SlopeSearch:
             self._input = current.values
             toll.ends(current, 0)
             total = (total if constant is None else total + constant) + self._least(self._input, toll)
-        self.toll = toll
         bound = toll.off(total).expand(count, -1)
         self._last = (bound,)
         if self.apart:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 import time
 from collections.abc import Callable
@@ -13,8 +14,10 @@ from torch import Tensor, nn
 from robust.graph import trace
 from robust.properties import Box, Halfspaces, Property, UnsafeSet
 from robust.record import Verdict
+from robust.record.answer import Meanings
 from verifiers import Deadline, Network, decide
 from verifiers.bound_stages import bound_margins
+from verifiers.deadline import OutOfTimeError
 from verifiers.decide import BY_NAME, STAGES
 
 
@@ -195,3 +198,18 @@ def test_z3_proves_and_breaks_what_it_is_asked_about(network: Network) -> None:
     assert blind.verdict is Verdict.UNKNOWN  # what no real model confirms is no witness
     kept = decide(network, [reaches_below(-3, 3, -0.3)], deadline=Deadline(20.0), stages=table, keep_proof=True)
     assert kept.verdict is Verdict.UNKNOWN  # Z3 leaves no tree
+
+
+@pytest.mark.parametrize("error", [OutOfTimeError(), RuntimeError("out of memory"), MemoryError()])
+def test_a_witness_is_one_whatever_becomes_of_its_meaning(
+    network: Network, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object, **__: object) -> bool:
+        raise error
+
+    monkeypatch.setattr(importlib.import_module("verifiers.decide"), "reached_surely", fails)
+    cases = [reaches_below(-3, 0.25, 0.1)]
+    search, replay = finder(cases, network)
+    found = decide(network, cases, deadline=forever(), search=search, replay=replay)
+    assert found.verdict is Verdict.FALSIFIED
+    assert found.meanings == Meanings(Verdict.UNKNOWN, Verdict.FALSIFIED)

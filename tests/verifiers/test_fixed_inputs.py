@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -75,6 +77,41 @@ def test_what_a_run_loses_in_folded_inputs_is_not_forgotten() -> None:
         assert decide(network, [Property(case.inputs, at_most(1.1))], deadline=Deadline(5.0)).verdict is verdict
         safe = decide(network, [Property(case.inputs, at_most(0.75))], deadline=Deadline(5.0))
         assert safe.meanings.deployed is Verdict.VERIFIED  # one and what is not negative: no rounding takes that
+
+
+class Scaled(nn.Module):
+    """Inputs are centred and scaled, by numbers that float32 rounds once they are folded into the first layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm1d(12)
+        self.norm.running_mean, self.norm.running_var = torch.linspace(-3, 3, 12), torch.linspace(0.3, 9, 12)
+        self.layers = nn.Sequential(nn.Linear(12, 6), nn.ReLU(), nn.Linear(6, 2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        found: Tensor = self.layers(self.norm(x))
+        return found
+
+
+def test_a_layer_that_a_scaling_was_folded_into_is_reduced_in_every_arithmetic() -> None:
+    torch.manual_seed(0)
+    module = Scaled().eval()
+    network, case = question(module, (12,), [7, 2, 10], torch.randn(12))
+    assert any(node.inexact is not None for node in network.graph.nodes)
+    free = free_inputs(network, [case])
+    assert free is not None
+    points = case.inputs.bounding_box().lower.flatten()[free.places] + 0.5 * torch.rand(50, 3)
+    exact = copy.deepcopy(module).double()(free.whole(points).double())
+    for dtype, tolerance in ((torch.float32, 1e-4), (torch.float64, 1e-12)):
+        graph = free.network.to(dtype).graph
+        free_points = free.whole(points)[:, free.places].double()
+        torch.testing.assert_close(graph.forward(free_points).double(), exact, atol=tolerance, rtol=0.0)
+    reduced, whole = (next(iter(item.drifts.values()))[1] for item in (free.network, network))
+    assert (reduced > whole).all()  # the new bias was added up from more
+    least = float(exact[:, 0].detach().min())
+    for offset, verdict in ((least - 10.0, Verdict.VERIFIED), (least + 0.1, Verdict.UNKNOWN)):
+        asked = Property(case.inputs, at_most(offset, 2))
+        assert decide(network, [asked], deadline=Deadline(20.0)).verdict is verdict
 
 
 def test_a_witness_is_whole() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import sys
 import threading
@@ -368,3 +369,29 @@ def test_one_hot_groups_have_one_1() -> None:
     found = verdict(module, Property(fixed, high), **Z3_ALONE)
     assert found.verdict is Verdict.FALSIFIED
     assert found.witness == (0.0, 1.0)
+
+
+class ThereAndBack(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(2, 2)
+        self.register_buffer("far", torch.tensor([100.3, -70.7]))
+        with torch.no_grad():
+            self.layer.bias.copy_(self.layer.weight @ (self.far / 0.7))
+
+    def forward(self, x: Tensor) -> Tensor:
+        found: Tensor = self.layer((x - self.far) / 0.7)
+        return found
+
+
+def test_what_was_folded_into_small_constants_is_not_forgotten() -> None:
+    """``W (x - 100) / .7 + W 100 / .7``: the folded constant is near zero, and a float32 run loses what 100 rounds."""
+    module = ThereAndBack()
+    domain = Box(-torch.ones(2).double(), torch.ones(2).double())
+    graph = graph_of(module, (2,))
+    assert any(node.inexact is not None for node in graph.nodes)
+    x = 2 * torch.rand(500, 2) - 1
+    with torch.no_grad():
+        apart = (module(x).double() - copy.deepcopy(module).double()(x.double())).abs().amax(0)
+    assert (apart > 2e-6).all()
+    assert (torch.tensor(encode(graph, domain, Size()).program.rounding) >= apart).all()

@@ -14,6 +14,7 @@ from robust.errors import NonFiniteError, RobustError, UnsupportedOperatorError
 from robust.graph import Graph, Kind, Node
 from robust.graph.passes import absolute_as_relu
 from robust.properties import Box
+from verifiers.network import Network
 from verifiers.smt import linear_part
 from verifiers.smt.bounds import Relaxation
 from verifiers.smt.program import ONE, ZERO, Program, Row, Unit
@@ -130,6 +131,7 @@ def encode(graph: Graph, box: Box, size: Size) -> Encoding:
 class _Encoder:
     def __init__(self, graph: Graph, box: Box, size: Size, single: bool) -> None:
         self.graph, self.size, self.single = graph, size, single
+        self.drifts = Network(graph).drifts
         ends = [end.detach().cpu().double().flatten().tolist() for end in (box.lower, box.upper)]
         self.low, self.high = ([Fraction(value) for value in end] for end in ends)
         self.places = tuple(i for i, (low, high) in enumerate(zip(self.low, self.high, strict=True)) if low < high)
@@ -174,6 +176,10 @@ class _Encoder:
                 weighted[output].append((ONE if weight == 1.0 else Fraction(weight), operand.rows[element]))
                 error[output] += abs(weight) * operand.error[element]
                 magnitude[output] += abs(weight) * operand.magnitude[element]
+        if node.inexact is not None:  # constants that are not the model's own; what is added was added up from more
+            share = node.inexact.share + node.inexact.share_in(self.graph.dtype)
+            added = self.drifts[node.index][1].cpu().numpy()
+            error += share * (magnitude - np.abs(np.asarray(constants)) + added) * 1.01
         rows, rounded = [], np.zeros(node.elements)
         for output, (parts, constant) in enumerate(zip(weighted, constants, strict=True)):
             if len(parts) == 1 and parts[0][0] is ONE and not constant:

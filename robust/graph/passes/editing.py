@@ -66,12 +66,6 @@ def constant_operand(node: Node, op: str) -> Tensor | None:
     return constant if isinstance(constant, Tensor) else None
 
 
-def with_constant(node: Node, constant: Tensor) -> Node:
-    """The same ``add`` or ``mul`` with another constant."""
-    name = "other" if isinstance(node.arguments["self"], Operand) else "self"
-    return replace(node, arguments={**node.arguments, name: constant})
-
-
 def per_sample(constant: Tensor, node: Node) -> Tensor | None:
     """A constant spread over one sample of a node; None where it is not one row for every sample."""
     rank = len(node.rest)

@@ -84,7 +84,7 @@ def test_balls_are_proved_written_checked_and_named_in_the_record(tmp_path: Path
     assert share.evidence[0].model_sha256 == hashlib.sha256(model.read_bytes()).hexdigest()  # type: ignore[union-attr]
 
 
-def test_a_proof_that_the_checker_refutes_fails_the_control(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_proof_that_does_not_hold_is_never_called_valid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A search that proves everything is caught: the third sample's ball holds inputs of the other class."""
     from robust.record.answer import Meanings, Verdict
     from verifiers.branching.input_tree import InputTree
@@ -99,10 +99,18 @@ def test_a_proof_that_the_checker_refutes_fails_the_control(tmp_path: Path, monk
     found = findings(ProofsCheck(), ProofsSettings(epsilon=0.05), made(tmp_path, save(tmp_path / "model.onnx")))
     share = found["proofs/checked_share"]
     assert (share.value, share.n) == (0.75, 4)
-    refuted = found["proofs/refuted_proofs"]
     third = files_of(share)[2]
-    assert not third.checked_by.startswith("robust check: valid")
-    assert refuted.outcome is (Outcome.FAIL if "INVALID" in third.checked_by else Outcome.PASS)
+    assert third.checked_by.startswith("robust check: beyond it; the search is trusted (case 0, the whole set")
+    assert found["proofs/refuted_proofs"].outcome is Outcome.PASS
+
+
+def test_one_invalid_proof_fails_the_control(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(proving, "checker_says", lambda *_: (proving.INVALID, "the leaves leave a gap"))
+    found = findings(ProofsCheck(), ProofsSettings(epsilon=0.05), made(tmp_path, save(tmp_path / "model.onnx")))
+    refuted = found["proofs/refuted_proofs"]
+    assert (refuted.outcome, refuted.value) == (Outcome.FAIL, 3.0)
+    assert found["proofs/checked_share"].value == 0.0
+    assert all("the leaves leave a gap" in item.checked_by for item in files_of(found["proofs/checked_share"]))
 
 
 def test_what_the_checker_does_not_know_is_said(tmp_path: Path) -> None:
