@@ -377,6 +377,7 @@ class ThereAndBack(nn.Module):
         self.layer = nn.Linear(2, 2)
         self.register_buffer("far", torch.tensor([100.3, -70.7]))
         with torch.no_grad():
+            self.layer.weight.copy_(torch.tensor([[0.57, -0.31], [0.23, 0.49]]))
             self.layer.bias.copy_(self.layer.weight @ (self.far / 0.7))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -390,7 +391,7 @@ def test_what_was_folded_into_small_constants_is_not_forgotten() -> None:
     domain = Box(-torch.ones(2).double(), torch.ones(2).double())
     graph = graph_of(module, (2,))
     assert any(node.inexact is not None for node in graph.nodes)
-    x = 2 * torch.rand(500, 2) - 1
+    x = 2 * torch.rand(500, 2, generator=torch.Generator().manual_seed(0)) - 1
     with torch.no_grad():
         apart = (module(x).double() - copy.deepcopy(module).double()(x.double())).abs().amax(0)
     assert (apart > 2e-6).all()
